@@ -1,0 +1,3 @@
+//! End-to-end measurements against the limit program and the peers.
+
+fn main() {}

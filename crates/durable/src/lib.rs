@@ -1,0 +1,1 @@
+//! The only seam to the disk: append, sync, atomic replace, frames, file lock.

@@ -1,0 +1,137 @@
+//! The validated configuration that the engine runs.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tailwater_batcher::BatchLimits;
+use tailwater_sink::{BackoffLimits, SinkParts};
+use tailwater_tailer::{FrameConfig, Patterns};
+
+/// Everything that runs: sources, sinks, and the limits they share.
+#[derive(Debug)]
+pub struct EngineConfig {
+    /// Where lines come from. A file that several sources match belongs to the first.
+    pub sources: Vec<SourceConfig>,
+    /// Where lines go.
+    pub sinks: Vec<SinkConfig>,
+    /// How files are followed.
+    pub tailing: TailingConfig,
+    /// Pipeline threads that files are sharded over by their directory; at least 1.
+    pub workers: usize,
+    /// Bytes of sealed batches in memory over all sinks; at the limit every source waits.
+    pub memory_limit_bytes: u64,
+    /// How often positions are made durable.
+    pub checkpoint_interval: Duration,
+}
+
+/// One source of lines.
+#[derive(Debug)]
+pub struct SourceConfig {
+    /// Its key in the configuration.
+    pub name: Arc<str>,
+    /// Which files it reads.
+    pub patterns: Patterns,
+    /// Labels of every line.
+    pub labels: Vec<(String, String)>,
+    /// The label that holds the path a file was found under; `None` for no such label.
+    pub path_label: Option<String>,
+    /// Structured metadata of every line.
+    pub structured_metadata: Vec<(String, String)>,
+    /// The structured metadata name that holds the byte offset of the line's start, if wanted.
+    pub offset_metadata: Option<String>,
+    /// The tenant its lines are sent for, where it overrides the sink's.
+    pub tenant: Option<Arc<str>>,
+    /// Where a file that was never seen starts.
+    pub read_from: ReadFrom,
+    /// Files not modified for this long are left alone until they are.
+    pub ignore_older: Option<Duration>,
+    /// How lines are framed.
+    pub frame: FrameConfig,
+    /// How long an unterminated last line of a live file waits before it is sent as it is; `None`
+    /// for as long as the file is live.
+    pub partial_line_timeout: Option<Duration>,
+    /// The sinks it feeds: indexes into [`EngineConfig::sinks`]; at least one, each once.
+    pub sinks: Vec<u32>,
+}
+
+/// Where a file that was never seen starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ReadFrom {
+    /// At its first byte.
+    #[default]
+    Beginning,
+    /// At its end, where it was there when the agent first started; a file that appears later is
+    /// read from its first byte.
+    End,
+}
+
+/// One sink.
+#[derive(Debug)]
+pub struct SinkConfig {
+    /// Its key in the configuration; positions are kept under it.
+    pub name: Arc<str>,
+    /// Equal for equal settings: a reload keeps a sink running whose revision did not change.
+    pub revision: u64,
+    /// Its encoder and its sender.
+    pub parts: SinkParts,
+    /// When batches are sealed.
+    pub batch: BatchLimits,
+    /// Batches that may be unanswered at once; at least 1.
+    pub max_in_flight: usize,
+    /// Bytes of sealed batches that may wait; at the limit its sources are not read further.
+    pub queue_max_bytes: u64,
+    /// The waits between attempts; there is no last attempt.
+    pub backoff: BackoffLimits,
+}
+
+/// How files are followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TailingConfig {
+    /// How changes are noticed.
+    pub watch: WatchBackend,
+    /// How often sizes are looked at where changes are not notified (network mounts, watch limits).
+    pub poll_interval: Duration,
+    /// How often every directory is listed again, as repair.
+    pub rescan_interval: Duration,
+    /// A rotated or deleted file counts as finished once nothing was written to it for this long.
+    pub rotate_wait: Duration,
+    /// A file at its end is closed once nothing was written to it for this long.
+    pub close_idle: Duration,
+    /// Descriptors of followed files that may be open at once.
+    pub max_open_files: usize,
+    /// Files that may be followed at once; more are counted and left.
+    pub max_files: usize,
+    /// Directories that symlinks may lead into, besides those the globs name.
+    pub allowed_roots: Vec<PathBuf>,
+    /// Files and directories that are never read: the agent's own.
+    pub excluded_paths: Vec<PathBuf>,
+}
+
+/// How changes to files are noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum WatchBackend {
+    /// The cheapest that the system has: inotify on Linux, notify elsewhere; polling where both fail.
+    #[default]
+    Auto,
+    /// The `notify` crate.
+    Notify,
+    /// Polling only.
+    Poll,
+}
+
+impl Default for TailingConfig {
+    fn default() -> Self {
+        Self {
+            watch: WatchBackend::Auto,
+            poll_interval: Duration::from_millis(250),
+            rescan_interval: Duration::from_secs(60),
+            rotate_wait: Duration::from_secs(1),
+            close_idle: Duration::from_secs(300),
+            max_open_files: 4096,
+            max_files: 100_000,
+            allowed_roots: Vec::new(),
+            excluded_paths: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Positions on disk: a checksummed journal with compaction.

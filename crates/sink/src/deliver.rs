@@ -1,0 +1,89 @@
+//! The asynchronous half of a sink.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tailwater_record::EncodedBatch;
+
+/// The backend has taken responsibility for every record of the batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delivered;
+
+/// A backend's own words on a partial refusal: "X out of Y ignored", the rest is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ignored {
+    /// Records that were refused.
+    pub ignored: u64,
+    /// Records that the figure speaks of.
+    pub out_of: u64,
+}
+
+/// What to do about a failed delivery.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeliverError {
+    /// The same bytes may be taken later: wait and send them again.
+    ///
+    /// Network errors, time-outs, 429, 5xx, and also 401, 403, 404 and redirects: those are an
+    /// outage to wait out, not data to drop.
+    #[error("delivery failed ({reason}): {detail}")]
+    Retryable {
+        /// Why, as a metric label: `connect`, `timeout`, `http_503`, `unauthorized`, ….
+        reason: &'static str,
+        /// For the operator. Holds no line content and no secret.
+        detail: String,
+        /// When the backend asked to be called again.
+        retry_after: Option<Duration>,
+    },
+    /// The same bytes will be refused again: split them, or count the record where it is alone.
+    #[error("delivery refused ({reason}): {detail}")]
+    Refused {
+        /// Why, as a metric label: `invalid`, `too_large`, `too_old`, ….
+        reason: &'static str,
+        /// For the operator. Holds no line content and no secret.
+        detail: String,
+        /// How many records were refused, where the backend says so and has stored the others.
+        ignored: Option<Ignored>,
+    },
+}
+
+/// Why a body could not be split: it is not what this sink's encoder sealed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cannot split a body of {body_bytes} bytes: {reason}")]
+pub struct SplitError {
+    /// Size of the body.
+    pub body_bytes: usize,
+    /// What did not fit.
+    pub reason: &'static str,
+}
+
+/// The future of [`Deliver::deliver`].
+pub type DeliverFuture<'a> =
+    Pin<Box<dyn Future<Output = Result<Delivered, DeliverError>> + Send + 'a>>;
+
+/// Sends sealed batches.
+pub trait Deliver: Send + Sync + fmt::Debug {
+    /// Sends one batch once; retries are the engine's.
+    ///
+    /// # Cancel safety
+    /// Dropping the future may leave the batch stored or not: the engine treats it as not delivered
+    /// and sends it again.
+    ///
+    /// # Errors
+    /// [`DeliverError`] says what to do next.
+    fn deliver<'a>(&'a self, batch: &'a EncodedBatch) -> DeliverFuture<'a>;
+
+    /// Splits a body: the first `first_records` records, and the rest.
+    ///
+    /// `first_records` is at least 1 and less than the number of records.
+    ///
+    /// # Errors
+    /// [`SplitError`] where `body` was not sealed by this sink's encoder.
+    fn split(&self, body: &Bytes, first_records: u32) -> Result<(Bytes, Bytes), SplitError>;
+
+    /// Says where the batches go, for logs and the status: a URL without user, password or query,
+    /// or a path.
+    fn target(&self) -> String;
+}

@@ -1,0 +1,1 @@
+//! The Loki sink: push API, protobuf with snappy or JSON with gzip.

@@ -1,0 +1,3 @@
+//! The tailwater binary: command line, configuration, admin server, telemetry, signals.
+
+fn main() {}
