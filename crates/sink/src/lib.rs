@@ -8,11 +8,13 @@ mod backoff;
 mod deliver;
 mod encode;
 mod retry_after;
+mod settings;
 
 pub use backoff::{Backoff, BackoffLimits};
 pub use deliver::{Deliver, DeliverError, DeliverFuture, Delivered, Ignored, SplitError};
 pub use encode::{Encode, EncodeStats, Encoded};
 pub use retry_after::parse_retry_after;
+pub use settings::{Secret, SettingsError, SinkSettings};
 
 use std::sync::Arc;
 
