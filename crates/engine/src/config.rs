@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tailwater_batcher::BatchLimits;
 use tailwater_sink::{BackoffLimits, SinkParts};
-use tailwater_tailer::{FrameConfig, Patterns};
+use tailwater_tailer::{FrameConfig, Patterns, WatchBackend};
 
 /// Everything that runs: sources, sinks, and the limits they share.
 #[derive(Debug)]
@@ -106,18 +106,6 @@ pub struct TailingConfig {
     pub allowed_roots: Vec<PathBuf>,
     /// Files and directories that are never read: the agent's own.
     pub excluded_paths: Vec<PathBuf>,
-}
-
-/// How changes to files are noticed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum WatchBackend {
-    /// The cheapest that the system has: inotify on Linux, notify elsewhere; polling where both fail.
-    #[default]
-    Auto,
-    /// The `notify` crate.
-    Notify,
-    /// Polling only.
-    Poll,
 }
 
 impl Default for TailingConfig {

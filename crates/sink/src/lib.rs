@@ -22,7 +22,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct SinkParts {
     /// Makes the encoder of one pipeline thread's open batch.
-    pub encoder: Box<dyn EncoderFactory>,
+    pub encoder: Arc<dyn EncoderFactory>,
     /// Sends what those encoders sealed.
     pub deliver: Arc<dyn Deliver>,
 }

@@ -1,10 +1,26 @@
 //! Discovers, identifies, follows and frames files.
 //!
-//! It knows neither sinks nor how positions are stored: the engine tells it where each cursor starts.
+//! A [`Tailer`] belongs to one pipeline thread. It finds the files of its sources, keeps one
+//! [`TailedFile`] per generation across renames, truncation and deletion, and says which of them may
+//! have something to read. The engine gives each file its cursors, reads chunks through them and
+//! frames the chunks. It knows neither sinks nor how positions are stored.
+//!
+//! The way through this crate: [`watch`] hears of changes, `directory` lists what is there,
+//! `discover` makes generations of it, [`file`] reads them, [`frame`] makes lines.
 
+mod directory;
+mod discover;
+pub mod file;
 pub mod frame;
 pub mod open;
 pub mod pattern;
+mod tailer;
+pub mod watch;
 
-pub use frame::{Encoding, FrameConfig, OverLimit};
+pub use directory::{is_remote, mount_table};
+pub use file::{Chunk, Cursor, ReadBuffer, Step, TailedFile};
+pub use frame::{Cut, Encoding, FrameConfig, FrameState, FrameStats, Framer, OverLimit};
+pub use open::AllowedRoots;
 pub use pattern::{PatternError, Patterns};
+pub use tailer::{Change, Known, KnownFile, LossReason, Now, SourceFiles, Tailer, TailerLimits, TailerStats};
+pub use watch::{WatchBackend, Waker};

@@ -1,0 +1,262 @@
+//! Making positions durable: in memory at once, on disk in groups.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tailwater_position_store::{FileKey, Journal, Position, PositionStore, StoredFile};
+use tailwater_record::FileIdentity;
+use tailwater_tailer::{Known, KnownFile, TailedFile};
+
+use crate::ledger::Moved;
+use crate::status::CheckpointStatus;
+
+/// Positions of files that were not seen for this long are forgotten.
+const RETENTION: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// The positions of all cursors.
+///
+/// The lock is held for map operations only, never for a write to the disk.
+#[derive(Debug)]
+pub(crate) struct Positions {
+    store: Mutex<PositionStore>,
+    earlier: Earlier,
+    failures: AtomicU64,
+    checkpoints: AtomicU64,
+    compactions: AtomicU64,
+    last_error: Mutex<Option<String>>,
+}
+
+/// What was stored when the agent started, for finding renamed files.
+#[derive(Debug, Default)]
+struct Earlier {
+    by_directory: HashMap<PathBuf, Vec<KnownFile>>,
+    inodes: HashSet<(u64, u64)>,
+    is_empty: bool,
+}
+
+impl Positions {
+    pub(crate) fn new(store: PositionStore) -> Self {
+        let mut earlier = Earlier { is_empty: true, ..Earlier::default() };
+        for file in store.files() {
+            earlier.is_empty = false;
+            earlier.inodes.insert((file.identity.device, file.identity.inode));
+            let directory = file.path.parent().unwrap_or(Path::new("/")).to_owned();
+            earlier.by_directory.entry(directory).or_default().push(KnownFile {
+                path: file.path.clone(),
+                inode: file.identity.inode,
+                fingerprint: file.identity.fingerprint,
+                updated_ns: file.updated_ns,
+            });
+        }
+        Self {
+            store: Mutex::new(store),
+            earlier,
+            failures: AtomicU64::new(0),
+            checkpoints: AtomicU64::new(0),
+            compactions: AtomicU64::new(0),
+            last_error: Mutex::new(None),
+        }
+    }
+
+    /// Returns whether no file was known when the agent started.
+    pub(crate) fn was_empty(&self) -> bool {
+        self.earlier.is_empty
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, PositionStore> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes over positions that have moved; durable with the next checkpoint.
+    pub(crate) fn advance(&self, moved: Vec<Moved>) {
+        if moved.is_empty() {
+            return;
+        }
+        let now_ns = crate::pipeline::unix_ns();
+        let mut store = self.lock();
+        for Moved { key, sink, offset, marker } in moved {
+            store.set_position(key, &sink, Position { offset, marker }, now_ns);
+        }
+    }
+
+    /// Finds what is stored of a file, or enters it as a new one: its key and the position of each
+    /// sink. No key where the store is full: the file is then read without a position.
+    pub(crate) fn recall<R>(&self, file: &TailedFile<R>, now_ns: u64) -> (Option<FileKey>, Vec<(Arc<str>, Position)>) {
+        let mut store = self.lock();
+        let identity = file.identity;
+        let is_it = |stored: &&StoredFile| stored.identity.fingerprint.matches_head(file.head());
+        let by_inode = store.find(identity.device, identity.inode).filter(is_it);
+        let best = by_inode.max_by_key(|stored| stored.identity.fingerprint.len);
+        // Device numbers may change with a reboot: path, inode and a head together say the same.
+        let renumbered = |store: &PositionStore| {
+            store
+                .find_by_path(&file.path)
+                .filter(|stored| stored.identity.inode == identity.inode && stored.identity.fingerprint.len > 0)
+                .find(is_it)
+                .map(|stored| (stored.key, stored.positions.clone()))
+        };
+        let found = best.map(|stored| (stored.key, stored.positions.clone())).or_else(|| renumbered(&store));
+        if let Some((key, positions)) = found {
+            store.set_identity(key, identity);
+            let positions = positions.into_iter().map(|stored| (stored.sink, stored.position)).collect();
+            return (Some(key), positions);
+        }
+        match store.insert(identity, &file.path, now_ns) {
+            Ok(key) => (Some(key), Vec::new()),
+            Err(error) => {
+                tracing::error!(path = %file.path.display(), %error, "file is not followed: no room for its position");
+                (None, Vec::new())
+            }
+        }
+    }
+
+    /// Enters where a cursor starts.
+    pub(crate) fn remember(&self, key: FileKey, sink: &str, position: Position) {
+        self.lock().set_position(key, sink, position, crate::pipeline::unix_ns());
+    }
+
+    /// Enters that the content of a file is another one.
+    pub(crate) fn restart(&self, key: FileKey, sink: &str, identity: FileIdentity) {
+        let mut store = self.lock();
+        store.set_identity(key, identity);
+        store.set_position(key, sink, Position::default(), crate::pipeline::unix_ns());
+    }
+
+    pub(crate) fn status(&self) -> CheckpointStatus {
+        CheckpointStatus {
+            files: self.lock().files().count(),
+            checkpoints: self.checkpoints.load(Ordering::Relaxed),
+            compactions: self.compactions.load(Ordering::Relaxed),
+            failures: self.failures.load(Ordering::Relaxed),
+            last_error: self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+
+    /// Writes everything that has changed and makes it durable.
+    ///
+    /// # Durability
+    /// On `true` all positions taken over before the call survive a power cut.
+    fn checkpoint(&self, journal: &mut Journal) -> bool {
+        let Some(group) = self.lock().take_group() else { return true };
+        let mut result = journal.append(&group);
+        if result.is_err() {
+            self.lock().restore_group(group);
+            // A failed sync is never tried again on the same file: a new generation is written from
+            // what is in memory, and the old one stays until that is durable.
+            let snapshot = self.lock().snapshot();
+            result = journal.reopen_with(&snapshot);
+        }
+        self.note(result.map_err(|error| error_chain(&error)))
+    }
+
+    fn compact(&self, journal: &mut Journal) {
+        let live_bytes = self.lock().live_bytes();
+        if !journal.needs_compaction(live_bytes) {
+            return;
+        }
+        let oldest_ns = crate::pipeline::unix_ns()
+            .saturating_sub(u64::try_from(RETENTION.as_nanos()).unwrap_or(u64::MAX));
+        let expired = self.lock().expire(oldest_ns, |_| false);
+        if !expired.is_empty() {
+            tracing::info!(files = expired.len(), "positions of files not seen for 30 days forgotten");
+        }
+        let snapshot = self.lock().snapshot();
+        self.compactions.fetch_add(1, Ordering::Relaxed);
+        let result = journal.compact(&snapshot);
+        self.note(result.map_err(|error| error_chain(&error)));
+    }
+
+    fn note(&self, result: Result<(), String>) -> bool {
+        let mut last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
+        match result {
+            Ok(()) => {
+                self.checkpoints.fetch_add(1, Ordering::Relaxed);
+                if last.take().is_some() {
+                    tracing::info!("positions are written again");
+                }
+                true
+            }
+            Err(error) => {
+                self.failures.fetch_add(1, Ordering::Relaxed);
+                if last.is_none() {
+                    tracing::error!(
+                        error,
+                        "cannot write positions: delivery goes on, a restart would send again what was acked since"
+                    );
+                }
+                *last = Some(error);
+                false
+            }
+        }
+    }
+}
+
+impl Known for Positions {
+    fn in_directory(&self, directory: &Path) -> Vec<KnownFile> {
+        self.earlier.by_directory.get(directory).cloned().unwrap_or_default()
+    }
+
+    fn is_known(&self, device: u64, inode: u64) -> bool {
+        self.earlier.inodes.contains(&(device, inode))
+    }
+}
+
+/// The thread that writes positions.
+#[derive(Debug)]
+pub(crate) struct Checkpointer {
+    thread: std::thread::JoinHandle<Journal>,
+    stop: Arc<(Mutex<bool>, Condvar)>,
+}
+
+impl Checkpointer {
+    /// Starts the thread.
+    pub(crate) fn start(
+        positions: Arc<Positions>,
+        mut journal: Journal,
+        interval: Duration,
+    ) -> std::io::Result<Self> {
+        let stop = Arc::new((Mutex::new(false), Condvar::new()));
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::Builder::new().name("positions".into()).spawn(move || {
+            loop {
+                let (flag, condition) = &*stopped;
+                let is_stopping = flag.lock().unwrap_or_else(PoisonError::into_inner);
+                let (is_stopping, _) = condition
+                    .wait_timeout_while(is_stopping, interval, |is_stopping| !*is_stopping)
+                    .unwrap_or_else(PoisonError::into_inner);
+                let is_last = *is_stopping;
+                drop(is_stopping);
+                positions.checkpoint(&mut journal);
+                positions.compact(&mut journal);
+                if is_last {
+                    return journal;
+                }
+            }
+        })?;
+        Ok(Self { thread, stop })
+    }
+
+    /// Writes a last checkpoint and ends the thread.
+    pub(crate) fn stop(self) {
+        let (flag, condition) = &*self.stop;
+        *flag.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        condition.notify_all();
+        if self.thread.join().is_err() {
+            tracing::error!("the thread that writes positions has panicked");
+        }
+    }
+}
+
+fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}

@@ -1,0 +1,160 @@
+//! The ledger: from resolved batches to positions.
+//!
+//! Batches may be resolved out of order. The spans of a cursor are kept in the order they were sealed,
+//! and its position is the end of the resolved prefix: nothing else moves a position.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use tailwater_position_store::FileKey;
+use tailwater_record::{BatchSpan, CursorId, Marker};
+
+use crate::books::RouteIndex;
+
+/// How far a cursor is acked, for its pipeline thread to read without a lock.
+#[derive(Debug, Default)]
+pub(crate) struct Progress(AtomicU64);
+
+impl Progress {
+    pub(crate) fn acked_offset(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// What the ledger knows of a cursor.
+#[derive(Clone, Debug)]
+pub(crate) struct Account {
+    pub(crate) route: RouteIndex,
+    pub(crate) key: FileKey,
+    pub(crate) sink: Arc<str>,
+    pub(crate) path: Arc<Path>,
+    pub(crate) progress: Arc<Progress>,
+}
+
+/// A position that has moved.
+#[derive(Debug)]
+pub(crate) struct Moved {
+    pub(crate) key: FileKey,
+    pub(crate) sink: Arc<str>,
+    pub(crate) offset: u64,
+    pub(crate) marker: Marker,
+}
+
+#[derive(Debug)]
+struct Frontier {
+    account: Account,
+    pending: VecDeque<Pending>,
+    /// The content is gone, or the cursor is: what is still unresolved moves no position.
+    is_closed: bool,
+}
+
+#[derive(Debug)]
+struct Pending {
+    end: u64,
+    marker: Marker,
+    records: u64,
+    sealed_at: Instant,
+    is_resolved: bool,
+}
+
+/// All cursors with their unresolved spans. Bounded by the queues: a span is here while its batch is.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger(Mutex<HashMap<CursorId, Frontier>>);
+
+impl Ledger {
+    /// Opens the account of a cursor that starts at `offset`.
+    pub(crate) fn open(&self, cursor: CursorId, account: Account, offset: u64) {
+        account.progress.0.store(offset, Ordering::Release);
+        let frontier = Frontier { account, pending: VecDeque::new(), is_closed: false };
+        self.lock().insert(cursor, frontier);
+    }
+
+    /// Closes an account: its position moves no more.
+    pub(crate) fn close(&self, cursor: CursorId) {
+        let mut frontiers = self.lock();
+        if let Some(frontier) = frontiers.get_mut(&cursor) {
+            frontier.is_closed = true;
+            if frontier.pending.is_empty() {
+                frontiers.remove(&cursor);
+            }
+        }
+    }
+
+    /// Enters the spans of a sealed batch, before it can be resolved.
+    pub(crate) fn enter(&self, spans: &[BatchSpan], sealed_at: Instant) {
+        let mut frontiers = self.lock();
+        for span in spans {
+            if let Some(frontier) = frontiers.get_mut(&span.cursor) {
+                let (end, marker) = (span.span.end, span.marker);
+                let records = u64::from(span.records);
+                frontier.pending.push_back(Pending { end, marker, records, sealed_at, is_resolved: false });
+            }
+        }
+    }
+
+    /// Returns the account behind a span.
+    pub(crate) fn account(&self, cursor: CursorId) -> Option<Account> {
+        self.lock().get(&cursor).map(|frontier| frontier.account.clone())
+    }
+
+    /// Marks the spans of a batch as resolved; returns the positions that have moved.
+    pub(crate) fn resolve(&self, spans: &[BatchSpan]) -> Vec<Moved> {
+        let mut frontiers = self.lock();
+        let mut moved = Vec::with_capacity(spans.len());
+        for span in spans {
+            let Some(frontier) = frontiers.get_mut(&span.cursor) else { continue };
+            moved.extend(frontier.resolve(span.span.end));
+            if frontier.is_closed && frontier.pending.is_empty() {
+                frontiers.remove(&span.cursor);
+            }
+        }
+        moved
+    }
+
+    /// Takes out every cursor of a sink: what is unresolved will be read again. Returns the records of
+    /// each route that were.
+    pub(crate) fn abandon(&self, sink: u32) -> Vec<(RouteIndex, u64)> {
+        let mut abandoned = Vec::new();
+        self.lock().retain(|cursor, frontier| {
+            let stays = cursor.sink != sink;
+            if !stays {
+                let unresolved = frontier.pending.iter().filter(|pending| !pending.is_resolved);
+                abandoned.push((frontier.account.route, unresolved.map(|pending| pending.records).sum()));
+            }
+            stays
+        });
+        abandoned
+    }
+
+    /// Returns when the oldest unresolved span of a cursor was sealed.
+    pub(crate) fn oldest_unresolved(&self, cursor: CursorId) -> Option<Instant> {
+        self.lock().get(&cursor)?.pending.front().map(|pending| pending.sealed_at)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<CursorId, Frontier>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Frontier {
+    fn resolve(&mut self, end: u64) -> Option<Moved> {
+        // Ends rise within a cursor, so the span is found by its end.
+        let at = self.pending.partition_point(|pending| pending.end < end);
+        let found = self.pending.get_mut(at).filter(|pending| pending.end == end);
+        found?.is_resolved = true;
+        let mut last = None;
+        while self.pending.front().is_some_and(|pending| pending.is_resolved) {
+            last = self.pending.pop_front();
+        }
+        let last = last?;
+        self.account.progress.0.store(last.end, Ordering::Release);
+        if self.is_closed {
+            return None;
+        }
+        let Account { key, sink, .. } = &self.account;
+        Some(Moved { key: *key, sink: Arc::clone(sink), offset: last.end, marker: last.marker })
+    }
+}

@@ -1,0 +1,160 @@
+//! What a pipeline thread keeps beside each cursor, and the sources as it uses them.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tailwater_batcher::BatchLimits;
+use tailwater_position_store::FileKey;
+use tailwater_record::{CursorId, LabelSet};
+use tailwater_sink::EncoderFactory;
+use tailwater_tailer::{AllowedRoots, FrameConfig, SourceFiles, TailerLimits};
+
+use crate::books::RouteIndex;
+use crate::config::{EngineConfig, ReadFrom, SourceConfig};
+use crate::ledger::Progress;
+use crate::sender::Outlet;
+
+/// Structured metadata pairs of a record, the offset included.
+pub(crate) const MAX_METADATA: usize = 32;
+
+/// One cursor's way to its sink.
+#[derive(Debug)]
+pub(crate) struct Route {
+    pub(crate) cursor: CursorId,
+    pub(crate) labels: LabelSet,
+    pub(crate) book: RouteIndex,
+    pub(crate) key: FileKey,
+    pub(crate) progress: Arc<Progress>,
+    /// Index of the open batch that its lines go to.
+    pub(crate) batch: usize,
+}
+
+/// A sink as a pipeline thread sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct SinkEnd {
+    pub(crate) outlet: Arc<Outlet>,
+    pub(crate) encoder: Arc<dyn EncoderFactory>,
+    pub(crate) batch: BatchLimits,
+}
+
+/// A source as a pipeline thread sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct SourceEnd {
+    pub(crate) name: Arc<str>,
+    pub(crate) labels: Vec<(String, String)>,
+    pub(crate) path_label: Option<String>,
+    pub(crate) structured_metadata: Vec<(String, String)>,
+    pub(crate) offset_metadata: Option<String>,
+    pub(crate) tenant: Option<Arc<str>>,
+    pub(crate) read_from: ReadFrom,
+    pub(crate) frame: FrameConfig,
+    pub(crate) files: SourceFiles,
+    /// Numbers of the outlets it feeds.
+    pub(crate) sinks: Vec<u32>,
+}
+
+/// Everything a pipeline thread runs with.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) sources: Vec<SourceEnd>,
+    pub(crate) sinks: Vec<SinkEnd>,
+    pub(crate) limits: TailerLimits,
+    pub(crate) roots: AllowedRoots,
+    pub(crate) max_line_bytes: usize,
+}
+
+impl Plan {
+    pub(crate) fn sink(&self, id: u32) -> Option<&SinkEnd> {
+        self.sinks.iter().find(|sink| sink.outlet.id == id)
+    }
+
+    /// Makes the plan of the first thread; [`Plan::for_shard`] makes the others'.
+    pub(crate) fn new(config: &EngineConfig, sinks: Vec<SinkEnd>) -> Self {
+        let ids: Vec<u32> = sinks.iter().map(|sink| sink.outlet.id).collect();
+        let sources: Vec<SourceEnd> = config.sources.iter().map(|source| source_end(source, &ids)).collect();
+        let tailing = &config.tailing;
+        let roots: Vec<&Path> = sources
+            .iter()
+            .flat_map(|source| source.files.patterns.roots())
+            .map(|root| root.dir.as_path())
+            .chain(tailing.allowed_roots.iter().map(std::path::PathBuf::as_path))
+            .collect();
+        Self {
+            roots: AllowedRoots::new(roots),
+            max_line_bytes: sources.iter().map(|source| source.frame.max_line_bytes).max().unwrap_or(0),
+            sources,
+            sinks,
+            limits: TailerLimits {
+                watch: tailing.watch,
+                poll_interval: tailing.poll_interval,
+                rescan_interval: tailing.rescan_interval,
+                rotate_wait: tailing.rotate_wait,
+                close_idle: tailing.close_idle,
+                max_open_files: (tailing.max_open_files / config.workers.max(1)).max(1),
+                max_files: (tailing.max_files / config.workers.max(1)).max(1),
+                excluded_paths: tailing.excluded_paths.clone(),
+                shard: 0,
+                shards: u32::try_from(config.workers.max(1)).unwrap_or(1),
+                is_for_remote: false,
+            },
+        }
+    }
+
+    /// Returns whether a pattern begins on a network file system.
+    pub(crate) fn has_remote_roots(&self) -> bool {
+        let mounts = tailwater_tailer::mount_table();
+        let mut roots = self.sources.iter().flat_map(|source| source.files.patterns.roots());
+        roots.any(|root| tailwater_tailer::is_remote(&root.dir, &mounts))
+    }
+
+    pub(crate) fn for_shard(&self, shard: u32) -> Self {
+        let mut plan = self.clone();
+        plan.limits.shard = shard;
+        plan
+    }
+
+    /// The plan of the thread that follows network file systems.
+    pub(crate) fn for_remote(&self) -> Self {
+        let mut plan = self.for_shard(self.limits.shards);
+        plan.limits.is_for_remote = true;
+        plan
+    }
+}
+
+fn source_end(source: &SourceConfig, sink_ids: &[u32]) -> SourceEnd {
+    SourceEnd {
+        name: Arc::clone(&source.name),
+        labels: source.labels.clone(),
+        path_label: source.path_label.clone(),
+        structured_metadata: source.structured_metadata.clone(),
+        offset_metadata: source.offset_metadata.clone(),
+        tenant: source.tenant.clone(),
+        read_from: source.read_from,
+        frame: source.frame,
+        files: SourceFiles {
+            patterns: source.patterns.clone(),
+            ignore_older: source.ignore_older,
+            partial_line_timeout: source.partial_line_timeout,
+        },
+        sinks: source
+            .sinks
+            .iter()
+            .filter_map(|index| sink_ids.get(usize::try_from(*index).ok()?).copied())
+            .collect(),
+    }
+}
+
+/// Makes the labels of a file's lines; control characters in its path are escaped.
+pub(crate) fn labels_of(source: &SourceEnd, path: &Path) -> LabelSet {
+    let path: String = String::from_utf8_lossy(path.as_os_str().as_encoded_bytes())
+        .chars()
+        .flat_map(|char| if char.is_control() { char.escape_default().collect() } else { vec![char] })
+        .collect();
+    let own = source.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let path_label = source.path_label.as_deref().filter(|name| source.labels.iter().all(|(own, _)| own != name));
+    let pairs = own.chain(path_label.map(|name| (name, path.as_str())));
+    // The configuration was checked: names are valid, and the path's name is not given twice.
+    LabelSet::new(pairs).unwrap_or_else(|_| {
+        LabelSet::new([("filename", path.as_str())]).expect("a single valid name is a label set")
+    })
+}

@@ -1,0 +1,171 @@
+//! What the engine says of itself.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::books::RouteBooks;
+
+/// The whole, as of one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Status {
+    /// The books, per source and sink.
+    pub books: Vec<RouteBooks>,
+    /// The sinks.
+    pub sinks: Vec<SinkStatus>,
+    /// Followed files; empty where it was not asked for.
+    pub files: Vec<FileStatus>,
+    /// Pipeline threads that did not answer in time: a file system they read hangs.
+    pub unanswered_workers: usize,
+    /// What the tailers count.
+    pub tailing: TailingStatus,
+    /// The positions.
+    pub checkpoint: CheckpointStatus,
+    /// Bytes of sealed batches in memory.
+    pub memory_used_bytes: u64,
+    /// Their limit.
+    pub memory_max_bytes: u64,
+    /// Times that a pipeline thread found no room.
+    pub room_refusals: u64,
+}
+
+/// How a sink is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SinkState {
+    /// The last request was answered well, or none was made yet.
+    Delivering,
+    /// The last attempt failed; it is tried again for as long as it takes.
+    Retrying,
+}
+
+/// One sink.
+#[derive(Clone, Debug)]
+pub struct SinkStatus {
+    /// Its key in the configuration.
+    pub name: String,
+    /// Where it delivers.
+    pub target: String,
+    /// How it is doing.
+    pub state: SinkState,
+    /// The last failure that it has not recovered from: reason, detail, attempts.
+    pub failure: Option<(String, String, u32)>,
+    /// Requests made.
+    pub requests: u64,
+    /// Failed requests by reason.
+    pub failures: Vec<(&'static str, u64)>,
+    /// Batches resolved.
+    pub delivered_batches: u64,
+    /// Bytes of their bodies.
+    pub delivered_bytes: u64,
+    /// Refused batches that were halved.
+    pub splits: u64,
+    /// Batches unanswered now.
+    pub in_flight_batches: u64,
+    /// Batches waiting.
+    pub queued_batches: usize,
+    /// Bytes waiting or unanswered.
+    pub queue_used_bytes: u64,
+    /// Their limit.
+    pub queue_max_bytes: u64,
+}
+
+/// One file and one sink.
+#[derive(Clone, Debug)]
+pub struct FileStatus {
+    /// The source it belongs to.
+    pub source: String,
+    /// The sink.
+    pub sink: String,
+    /// The path it was found under.
+    pub path: PathBuf,
+    /// The path it has now, where it has one.
+    pub current_path: Option<PathBuf>,
+    /// Device number.
+    pub device: u64,
+    /// Inode number.
+    pub inode: u64,
+    /// Fingerprint of the head, in hexadecimal, and how many bytes it covers.
+    pub fingerprint: (String, u16),
+    /// Offset read up to.
+    pub read_offset: u64,
+    /// Offset acked up to: the position.
+    pub acked_offset: u64,
+    /// Size now.
+    pub size_bytes: u64,
+    /// Whether another file has its path, or none.
+    pub is_rotated: bool,
+    /// Whether its descriptor is open.
+    pub is_open: bool,
+    /// Age of the oldest sealed and unacked span.
+    pub oldest_unacked: Option<Duration>,
+}
+
+/// What the tailers of all threads count.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TailingStatus {
+    /// Files followed now.
+    pub files: u64,
+    /// Descriptors open now.
+    pub open_files: u64,
+    /// Directories watched now.
+    pub watched_directories: u64,
+    /// Directories polled now.
+    pub polled_directories: u64,
+    /// Files found since the start.
+    pub files_found: u64,
+    /// Files whose path went to another.
+    pub rotations: u64,
+    /// Files whose content was replaced.
+    pub truncations: u64,
+    /// Times that events were lost.
+    pub watch_overflows: u64,
+    /// Directories polled for want of a watch.
+    pub watch_limit_hits: u64,
+    /// Files left because the limit is reached.
+    pub files_over_limit: u64,
+    /// Descriptors closed to stay within the limit.
+    pub descriptors_evicted: u64,
+    /// Directories that could not be listed.
+    pub scan_errors: u64,
+    /// Files that match and could not be opened.
+    pub refusals: u64,
+    /// Reads that failed.
+    pub read_errors: u64,
+    /// Files of earlier runs that were not found again.
+    pub missing_files: u64,
+}
+
+/// The positions on disk.
+#[derive(Clone, Debug, Default)]
+pub struct CheckpointStatus {
+    /// Files with a position.
+    pub files: usize,
+    /// Groups made durable.
+    pub checkpoints: u64,
+    /// Generations written.
+    pub compactions: u64,
+    /// Failed writes.
+    pub failures: u64,
+    /// The last failure, until a write succeeds.
+    pub last_error: Option<String>,
+}
+
+impl TailingStatus {
+    /// Adds what another thread counts.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.files += other.files;
+        self.open_files += other.open_files;
+        self.watched_directories += other.watched_directories;
+        self.polled_directories += other.polled_directories;
+        self.files_found += other.files_found;
+        self.rotations += other.rotations;
+        self.truncations += other.truncations;
+        self.watch_overflows += other.watch_overflows;
+        self.watch_limit_hits += other.watch_limit_hits;
+        self.files_over_limit += other.files_over_limit;
+        self.descriptors_evicted += other.descriptors_evicted;
+        self.scan_errors += other.scan_errors;
+        self.refusals += other.refusals;
+        self.read_errors += other.read_errors;
+        self.missing_files += other.missing_files;
+    }
+}

@@ -1,0 +1,352 @@
+//! One generation of a file: what was found under a path, whatever it is called by now.
+//!
+//! The open descriptor is the file. A read starts one window before the cursor and compares those
+//! bytes with what stood there when the cursor came to rest, so truncation, copytruncate and a reused
+//! inode are seen by the read itself, at no further system call.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use tailwater_record::{FileId, FileIdentity, Fingerprint, Marker, WINDOW_BYTES};
+
+use crate::directory::TailId;
+use crate::frame::{ChunkEnd, FrameState, ResolvedEncoding};
+
+/// Bytes read at once where no line is longer: the quantum of a file's turn.
+///
+/// Measured: docs/decisions/0004-reading.md. It stays in the second-level cache until it is encoded.
+pub const CHUNK_BYTES: usize = 256 * 1024;
+
+/// The buffer of one pipeline thread, reused for every file.
+#[derive(Debug)]
+pub struct ReadBuffer {
+    bytes: Box<[u8]>,
+}
+
+impl ReadBuffer {
+    /// Makes a buffer that holds any line of up to `max_line_bytes` whole, and its window.
+    pub fn new(max_line_bytes: usize) -> Self {
+        let chunk = CHUNK_BYTES.max(max_line_bytes.saturating_add(4));
+        let window = usize::from(WINDOW_BYTES);
+        Self { bytes: vec![0; chunk.saturating_add(window)].into_boxed_slice() }
+    }
+
+    /// Makes a buffer that holds nothing, to stand in while the real one is lent.
+    pub fn empty() -> Self {
+        Self { bytes: Box::default() }
+    }
+}
+
+/// One sink's reader in a file.
+///
+/// `R` is what the engine keeps beside it.
+#[derive(Debug)]
+pub struct Cursor<R> {
+    /// Index of the sink.
+    pub sink: u32,
+    /// The next byte to frame.
+    pub offset: u64,
+    /// The guard of `offset`.
+    pub marker: Marker,
+    /// Where the framer is within a line.
+    pub frame: FrameState,
+    /// The file is finished and all of it was read: the next generation may begin.
+    pub is_drained: bool,
+    /// When an unterminated rest was first seen at `offset`.
+    pub partial_since: Option<Instant>,
+    /// What the engine keeps beside it.
+    pub route: R,
+}
+
+impl<R> Cursor<R> {
+    /// Starts a cursor.
+    pub fn new(sink: u32, offset: u64, marker: Marker, route: R) -> Self {
+        Self {
+            sink,
+            offset,
+            marker,
+            frame: FrameState::default(),
+            is_drained: false,
+            partial_since: None,
+            route,
+        }
+    }
+}
+
+/// One generation of a file.
+#[derive(Debug)]
+pub struct TailedFile<R> {
+    /// Its number within the tailer.
+    pub id: TailId,
+    /// Its number for the books: a new one after each truncation.
+    pub content: FileId,
+    /// Index of the source it belongs to.
+    pub source: usize,
+    /// The path it was found under; lines keep it as their label after a rename.
+    pub path: PathBuf,
+    /// The path it has now; `None` once it has no name in a watched directory.
+    pub current: Option<PathBuf>,
+    /// Who it is.
+    pub identity: FileIdentity,
+    /// How its bytes are read as text.
+    pub encoding: ResolvedEncoding,
+    /// One reader per sink.
+    pub cursors: Vec<Cursor<R>>,
+    /// Largest size seen.
+    pub known_len: u64,
+    /// Time of last modification as last seen, in nanoseconds since the epoch.
+    pub modified_ns: u64,
+    /// Whether the identity has changed since the engine last took it.
+    pub identity_changed: bool,
+    pub(crate) descriptor: Option<File>,
+    pub(crate) last_used: Instant,
+    /// Since when another file has its path, or none.
+    pub(crate) rotated_at: Option<Instant>,
+    /// When it was last seen to grow.
+    pub(crate) grew_at: Instant,
+    pub(crate) predecessor: Option<TailId>,
+    pub(crate) successor: Option<TailId>,
+    pub(crate) is_ready: bool,
+    pub(crate) is_reported_finished: bool,
+    pub(crate) head: Vec<u8>,
+}
+
+/// What a read found.
+#[derive(Debug)]
+pub enum Step<'b> {
+    /// Bytes to frame.
+    Chunk(Chunk<'b>),
+    /// Nothing new; the file comes back when something is written.
+    AtEnd,
+    /// The generation before it is not finished for this sink.
+    Gated,
+    /// The content is another one: truncated or replaced. Every cursor starts at 0.
+    Replaced {
+        /// Bytes that were seen and can no longer be read, for each cursor in order.
+        lost_bytes: Vec<u64>,
+    },
+    /// The file cannot be read now; it is tried again.
+    Failed(io::Error),
+}
+
+/// Bytes of one read.
+#[derive(Clone, Copy, Debug)]
+pub struct Chunk<'b> {
+    all: &'b [u8],
+    window: usize,
+    /// The offset of the first byte.
+    pub offset: u64,
+    /// Whether an unterminated rest is the last line.
+    pub end: ChunkEnd,
+    /// The read came to the end of the file.
+    pub is_at_end: bool,
+}
+
+impl<'b> Chunk<'b> {
+    /// Returns the bytes from the cursor on.
+    pub fn bytes(&self) -> &'b [u8] {
+        self.all.get(self.window..).unwrap_or_default()
+    }
+
+    /// Returns the guard of an offset within the chunk, `offset ..= offset + bytes().len()`.
+    pub fn marker_at(&self, offset: u64) -> Marker {
+        let within = usize::try_from(offset.saturating_sub(self.offset)).unwrap_or(usize::MAX);
+        let end = self.window.saturating_add(within).min(self.all.len());
+        Marker::of_tail(self.all.get(..end).unwrap_or(self.all))
+    }
+}
+
+/// How a read decides that a file is finished.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadRules {
+    /// A rotated file is finished after this quiet time.
+    pub rotate_wait: Duration,
+    /// An unterminated line of a live file is sent after this time, if at all.
+    pub partial_line_timeout: Option<Duration>,
+}
+
+impl<R> TailedFile<R> {
+    /// Returns whether another file has its path, or none.
+    pub fn is_rotated(&self) -> bool {
+        self.rotated_at.is_some()
+    }
+
+    /// Returns whether its descriptor is open.
+    pub fn is_open(&self) -> bool {
+        self.descriptor.is_some()
+    }
+
+    /// Returns whether every cursor has read all of a finished file.
+    pub fn is_drained(&self) -> bool {
+        self.cursors.iter().all(|cursor| cursor.is_drained)
+    }
+
+    /// Returns whether no name is left: the file lives until its last descriptor is closed.
+    pub fn is_deleted(&self) -> bool {
+        match &self.descriptor {
+            Some(file) => rustix::fs::fstat(file).is_ok_and(|stat| stat.st_nlink == 0),
+            None => self.current.is_none(),
+        }
+    }
+
+    /// Returns the first bytes of the file as they were when it was found, at most one window.
+    pub fn head(&self) -> &[u8] {
+        &self.head
+    }
+
+    /// Looks at the size by the descriptor or the path, and returns it.
+    pub fn look_at_len(&self) -> Option<u64> {
+        let stat = match (&self.descriptor, &self.current) {
+            (Some(file), _) => rustix::fs::fstat(file).ok()?,
+            (None, Some(path)) => rustix::fs::stat(path).ok()?,
+            (None, None) => return None,
+        };
+        u64::try_from(stat.st_size).ok()
+    }
+
+    /// Returns whether nothing was written for `wait` since it was rotated.
+    pub(crate) fn is_quiet(&self, now: Instant, wait: Duration) -> bool {
+        self.rotated_at.is_some_and(|rotated_at| {
+            now.saturating_duration_since(rotated_at.max(self.grew_at)) >= wait
+        })
+    }
+
+    /// Reads on from a cursor. The descriptor must be open.
+    pub(crate) fn read<'b>(
+        &mut self,
+        cursor_index: usize,
+        buffer: &'b mut ReadBuffer,
+        now: Instant,
+        rules: ReadRules,
+    ) -> Step<'b> {
+        let (Some(file), Some(cursor)) = (&self.descriptor, self.cursors.get(cursor_index)) else {
+            return Step::AtEnd;
+        };
+        let offset = cursor.offset;
+        let window = usize::try_from(offset.min(u64::from(WINDOW_BYTES))).unwrap_or(0);
+        let start = offset.saturating_sub(window as u64);
+        let wanted = buffer.bytes.len().saturating_sub(usize::from(WINDOW_BYTES)) + window;
+        let Some(target) = buffer.bytes.get_mut(..wanted) else { return Step::AtEnd };
+        let read = match read_at(file, target, start) {
+            Ok(read) => read,
+            Err(error) => return Step::Failed(error),
+        };
+        let all: &'b [u8] = target.get(..read).unwrap_or_default();
+        let is_same = all.get(..window).is_some_and(|before| cursor.marker.matches_tail(before));
+        self.last_used = now;
+        if !is_same {
+            return Step::Replaced { lost_bytes: self.replace(now) };
+        }
+        if start == 0 {
+            self.learn_head(all);
+        }
+        let end_offset = start.saturating_add(read as u64);
+        if end_offset > self.known_len {
+            self.known_len = end_offset;
+            self.grew_at = now;
+        }
+        let is_at_end = read < wanted;
+        if read == window {
+            self.rest_at_end(cursor_index, now, rules);
+            return Step::AtEnd;
+        }
+        let end = self.chunk_end(cursor_index, is_at_end, now, rules);
+        Step::Chunk(Chunk { all, window, offset, end, is_at_end })
+    }
+
+    /// Records how far a chunk was consumed.
+    pub fn consume(&mut self, cursor_index: usize, offset: u64, marker: Marker, chunk_at_end: bool, now: Instant) {
+        let Some(cursor) = self.cursors.get_mut(cursor_index) else { return };
+        let has_moved = cursor.offset != offset;
+        cursor.offset = offset;
+        cursor.marker = marker;
+        let has_rest = chunk_at_end && offset < self.known_len;
+        if !has_rest {
+            cursor.partial_since = None;
+        } else if has_moved || cursor.partial_since.is_none() {
+            cursor.partial_since = Some(now);
+        }
+    }
+
+    /// Starts every cursor again at 0, as another content; returns what each could not read.
+    fn replace(&mut self, now: Instant) -> Vec<u64> {
+        let known_len = self.known_len;
+        let lost = self.cursors.iter().map(|cursor| known_len.saturating_sub(cursor.offset)).collect();
+        for cursor in &mut self.cursors {
+            cursor.offset = 0;
+            cursor.marker = Marker::default();
+            cursor.frame = FrameState::start_after_truncation();
+            cursor.is_drained = false;
+            cursor.partial_since = None;
+        }
+        self.known_len = 0;
+        self.grew_at = now;
+        self.identity.fingerprint = Fingerprint::default();
+        self.identity_changed = true;
+        lost
+    }
+
+    /// Lets the fingerprint grow with the file; `all` starts at offset 0.
+    fn learn_head(&mut self, all: &[u8]) {
+        let fingerprint = self.identity.fingerprint;
+        let grown = Fingerprint::of_head(all);
+        if grown.len > fingerprint.len || !fingerprint.matches_head(all) {
+            self.identity.fingerprint = grown;
+            self.identity_changed = true;
+        }
+    }
+
+    fn rest_at_end(&mut self, cursor_index: usize, now: Instant, rules: ReadRules) {
+        let is_finished = self.is_quiet(now, rules.rotate_wait);
+        if let Some(cursor) = self.cursors.get_mut(cursor_index) {
+            cursor.is_drained = is_finished;
+            cursor.partial_since = None;
+        }
+    }
+
+    fn chunk_end(&self, cursor_index: usize, is_at_end: bool, now: Instant, rules: ReadRules) -> ChunkEnd {
+        let is_overdue = self.cursors.get(cursor_index).is_some_and(|cursor| {
+            let waited = cursor.partial_since.map(|since| now.saturating_duration_since(since.max(self.grew_at)));
+            waited.zip(rules.partial_line_timeout).is_some_and(|(waited, timeout)| waited >= timeout)
+        });
+        if is_at_end && (is_overdue || self.is_quiet(now, rules.rotate_wait)) {
+            ChunkEnd::Finished
+        } else {
+            ChunkEnd::MoreMayFollow
+        }
+    }
+}
+
+/// Finds where a cursor starts that begins at the end: after the last whole line within one window, so
+/// that a line being written is delivered whole. Returns the offset and its guard.
+///
+/// # Errors
+/// Those of reading the file.
+pub fn seek_end<R>(file: &TailedFile<R>) -> io::Result<(u64, Marker)> {
+    let Some(descriptor) = &file.descriptor else { return Err(io::ErrorKind::NotFound.into()) };
+    let len = rustix::fs::fstat(descriptor)?.st_size;
+    let len = u64::try_from(len).unwrap_or(0);
+    // Two windows: one to look for the last newline in, one before it for the marker.
+    let start = len.saturating_sub(2 * u64::from(WINDOW_BYTES));
+    let mut tail = vec![0; usize::try_from(len - start).unwrap_or(0)];
+    let read = read_at(descriptor, &mut tail, start)?;
+    tail.truncate(read);
+    let earliest = tail.len().saturating_sub(usize::from(WINDOW_BYTES));
+    let newline = memchr::memrchr(b'\n', tail.get(earliest..).unwrap_or_default());
+    let within = newline.map_or(tail.len(), |at| earliest + at + 1);
+    let before = tail.get(..within).unwrap_or_default();
+    Ok((start.saturating_add(within as u64), Marker::of_tail(before)))
+}
+
+/// Reads once at an offset; fewer bytes than asked for means the end of the file.
+pub(crate) fn read_at(file: &File, target: &mut [u8], offset: u64) -> io::Result<usize> {
+    loop {
+        match file.read_at(target, offset) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}

@@ -1,0 +1,598 @@
+//! The tailer of one pipeline thread: what is followed, what may have something to read.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use tailwater_record::{FileId, Fingerprint};
+
+use crate::directory::{Directory, TailId, is_remote, mount_table};
+use crate::file::{ReadBuffer, ReadRules, Step, TailedFile};
+use crate::open::{AllowedRoots, OpenError, open_log};
+use crate::pattern::Patterns;
+use crate::watch::{DirId, Heard, Waker, Watch, WatchBackend};
+
+/// How one thread follows files.
+#[derive(Clone, Debug)]
+pub struct TailerLimits {
+    /// How changes are noticed.
+    pub watch: WatchBackend,
+    /// How often files are looked at whose changes are not told: rotated, deleted, on a network.
+    pub poll_interval: Duration,
+    /// How often everything is looked at again, as repair.
+    pub rescan_interval: Duration,
+    /// A rotated file is finished after this quiet time.
+    pub rotate_wait: Duration,
+    /// A file at its end is closed after this quiet time.
+    pub close_idle: Duration,
+    /// Descriptors that may be open at once.
+    pub max_open_files: usize,
+    /// Files that may be followed at once.
+    pub max_files: usize,
+    /// Files and directories that are never read.
+    pub excluded_paths: Vec<PathBuf>,
+    /// This thread's number among `shards`: it follows the directories whose hash falls to it.
+    pub shard: u32,
+    /// How many threads share the local directories.
+    pub shards: u32,
+    /// The thread for network file systems: it follows those and nothing else.
+    pub is_for_remote: bool,
+}
+
+/// The files of one source.
+#[derive(Clone, Debug)]
+pub struct SourceFiles {
+    /// Which files.
+    pub patterns: Patterns,
+    /// Files not modified for this long are left alone until they are.
+    pub ignore_older: Option<Duration>,
+    /// An unterminated line of a live file is sent after this time, if at all.
+    pub partial_line_timeout: Option<Duration>,
+}
+
+/// What the position store remembers of a file.
+#[derive(Clone, Debug)]
+pub struct KnownFile {
+    /// The path it was found under.
+    pub path: PathBuf,
+    /// Its inode.
+    pub inode: u64,
+    /// How it began.
+    pub fingerprint: Fingerprint,
+    /// When its position last moved, in nanoseconds since the epoch.
+    pub updated_ns: u64,
+}
+
+/// What the engine remembers from earlier runs.
+pub trait Known {
+    /// Returns the files that were found in this directory.
+    fn in_directory(&self, directory: &Path) -> Vec<KnownFile>;
+    /// Returns whether a position is stored for this inode.
+    fn is_known(&self, device: u64, inode: u64) -> bool;
+}
+
+/// Why bytes were lost that no reader can get any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LossReason {
+    /// Deleted or moved away while closed, or while the agent was down.
+    Gone,
+}
+
+/// What has changed, for the engine.
+#[derive(Debug)]
+pub enum Change {
+    /// A file is followed now; give it its cursors.
+    Found {
+        /// Its number.
+        id: TailId,
+        /// It was there when the agent started.
+        at_start: bool,
+    },
+    /// Nothing more will come from it: release it once all of it is acked.
+    Finished {
+        /// Its number.
+        id: TailId,
+        /// Its inode is gone, so its position can be forgotten.
+        is_deleted: bool,
+    },
+    /// Bytes that were seen can no longer be read.
+    Lost {
+        /// Index of the source.
+        source: usize,
+        /// The path it was found under.
+        path: PathBuf,
+        /// How many, as far as is known.
+        bytes: u64,
+        /// Why.
+        reason: LossReason,
+    },
+    /// A file of an earlier run is not there any more.
+    Missing(KnownFile),
+    /// A file matches and cannot be read; it is tried again.
+    Refused {
+        /// Its path.
+        path: PathBuf,
+        /// Why, as a metric label.
+        reason: &'static str,
+        /// For the operator.
+        detail: String,
+    },
+}
+
+/// Counts since the last [`Tailer::take_stats`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TailerStats {
+    /// Files that were found.
+    pub files_found: u64,
+    /// Files whose path went to another file.
+    pub rotations: u64,
+    /// Files whose content was replaced: truncated, copytruncate, inode reused.
+    pub truncations: u64,
+    /// Times that events were lost and everything was looked at.
+    pub watch_overflows: u64,
+    /// Directories that are polled because no watch was left.
+    pub watch_limit_hits: u64,
+    /// Files that were left because the limit of files is reached.
+    pub files_over_limit: u64,
+    /// Descriptors closed to stay within the limit.
+    pub descriptors_evicted: u64,
+    /// Directories that could not be listed.
+    pub scan_errors: u64,
+    /// Directory listings.
+    pub scans: u64,
+}
+
+/// The time of one turn.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// For intervals.
+    pub instant: Instant,
+    /// For file times: nanoseconds since the epoch.
+    pub unix_ns: u64,
+}
+
+/// Events are read at most this often: what is written in between is read at once.
+const LISTEN_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Follows the files of one pipeline thread. `R` is what the engine keeps beside each cursor.
+#[derive(Debug)]
+pub struct Tailer<R> {
+    pub(crate) limits: TailerLimits,
+    pub(crate) sources: Vec<SourceFiles>,
+    pub(crate) allowed_roots: AllowedRoots,
+    pub(crate) mounts: String,
+    pub(crate) watch: Watch,
+    pub(crate) dirs: HashMap<DirId, Directory>,
+    pub(crate) dir_by_path: HashMap<PathBuf, DirId>,
+    pub(crate) next_dir: DirId,
+    pub(crate) files: HashMap<TailId, TailedFile<R>>,
+    pub(crate) by_inode: HashMap<(u64, u64), TailId>,
+    /// The newest generation of each path.
+    pub(crate) live: HashMap<PathBuf, TailId>,
+    pub(crate) opened: BTreeSet<TailId>,
+    /// Files that are looked at every poll interval.
+    pub(crate) attention: BTreeSet<TailId>,
+    pub(crate) changes: Vec<Change>,
+    pub(crate) stats: TailerStats,
+    pub(crate) next_id: TailId,
+    pub(crate) is_initial: bool,
+    ready: VecDeque<TailId>,
+    retries: BTreeSet<TailId>,
+    next_listen: Instant,
+    next_poll: Instant,
+    next_rescan: Instant,
+    polls: u32,
+}
+
+impl<R> Tailer<R> {
+    /// Opens the watches. The first [`Tailer::turn`] finds the files.
+    pub fn new(limits: TailerLimits, sources: Vec<SourceFiles>, roots: AllowedRoots, waker: Waker, now: Now) -> Self {
+        Self {
+            watch: Watch::open(limits.watch, waker),
+            next_id: u64::from(limits.shard) << 48,
+            next_rescan: now.instant + limits.rescan_interval,
+            limits,
+            sources,
+            allowed_roots: roots,
+            mounts: mount_table(),
+            dirs: HashMap::new(),
+            dir_by_path: HashMap::new(),
+            next_dir: 0,
+            files: HashMap::new(),
+            by_inode: HashMap::new(),
+            live: HashMap::new(),
+            opened: BTreeSet::new(),
+            attention: BTreeSet::new(),
+            changes: Vec::new(),
+            stats: TailerStats::default(),
+            is_initial: true,
+            ready: VecDeque::new(),
+            retries: BTreeSet::new(),
+            next_listen: now.instant,
+            next_poll: now.instant,
+            polls: 0,
+        }
+    }
+
+    /// Waits at most until `deadline` for something to do; not at all where a file is ready and
+    /// `can_read`.
+    pub fn wait(&self, now: Instant, can_read: bool, deadline: Option<Instant>) {
+        if can_read && !self.ready.is_empty() {
+            return;
+        }
+        let mut until = self.next_rescan;
+        if self.needs_polling() {
+            until = until.min(self.next_poll);
+        }
+        if let Some(deadline) = deadline {
+            until = until.min(deadline);
+        }
+        // Within the interval since the last look, the events are left to gather.
+        let gathering = self.next_listen.saturating_duration_since(now);
+        let timeout = until.saturating_duration_since(now);
+        if !gathering.is_zero() && self.watch.has_events() {
+            self.watch.wait(false, Some(timeout.min(gathering)));
+            return;
+        }
+        self.watch.wait(true, Some(timeout));
+    }
+
+    /// Takes up everything that has happened: new, renamed and deleted files, and files with
+    /// something to read. Changes are left for [`Tailer::take_changes`].
+    pub fn turn(&mut self, now: Now, known: &dyn Known) {
+        if now.instant >= self.next_listen {
+            self.next_listen = now.instant + LISTEN_INTERVAL;
+            self.listen();
+        }
+        if now.instant >= self.next_rescan {
+            self.next_rescan = now.instant + self.limits.rescan_interval;
+            self.mounts = mount_table();
+            self.mark_all();
+        }
+        if self.is_initial || now.instant >= self.next_poll {
+            self.next_poll = now.instant + self.limits.poll_interval;
+            self.poll(now);
+        }
+        self.scan_dirty(now, known);
+        self.is_initial = false;
+    }
+
+    /// Takes the changes of the last turns, in the order they were seen.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// Takes the counts since the last call.
+    pub fn take_stats(&mut self) -> TailerStats {
+        std::mem::take(&mut self.stats)
+    }
+
+    /// Returns a file.
+    pub fn file_mut(&mut self, id: TailId) -> Option<&mut TailedFile<R>> {
+        self.files.get_mut(&id)
+    }
+
+    /// Returns every file.
+    pub fn files(&self) -> impl Iterator<Item = &TailedFile<R>> {
+        self.files.values()
+    }
+
+    /// Returns every file, to change its cursors.
+    pub fn files_mut(&mut self) -> impl Iterator<Item = &mut TailedFile<R>> {
+        self.files.values_mut()
+    }
+
+    /// Returns how many files are in turn.
+    pub fn ready_len(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// Takes the file whose turn it is.
+    pub fn next_ready(&mut self) -> Option<TailId> {
+        let id = self.ready.pop_front()?;
+        if let Some(file) = self.files.get_mut(&id) {
+            file.is_ready = false;
+        }
+        Some(id)
+    }
+
+    /// Puts a file at the end of the turn, once.
+    pub fn push_ready(&mut self, id: TailId) {
+        if let Some(file) = self.files.get_mut(&id)
+            && !file.is_ready
+        {
+            file.is_ready = true;
+            self.ready.push_back(id);
+        }
+    }
+
+    /// Puts a file in turn again at the next poll: it could not be read now.
+    pub fn retry_later(&mut self, id: TailId) {
+        self.retries.insert(id);
+    }
+
+    /// Reads on from one cursor of a file.
+    pub fn read<'b>(&mut self, id: TailId, cursor: usize, buffer: &'b mut ReadBuffer, now: Instant) -> Step<'b> {
+        if self.is_gated(id, cursor) {
+            return Step::Gated;
+        }
+        if let Err(error) = self.ensure_open(id, now) {
+            return Step::Failed(std::io::Error::other(error));
+        }
+        let rotate_wait = self.limits.rotate_wait;
+        let Some(file) = self.files.get_mut(&id) else { return Step::AtEnd };
+        let partial_line_timeout =
+            self.sources.get(file.source).and_then(|source| source.partial_line_timeout);
+        let was_drained = file.cursors.get(cursor).is_some_and(|cursor| cursor.is_drained);
+        let step = file.read(cursor, buffer, now, ReadRules { rotate_wait, partial_line_timeout });
+        if matches!(step, Step::Replaced { .. }) {
+            self.stats.truncations += 1;
+            self.next_id += 1;
+            file.content = FileId(self.next_id);
+        }
+        let is_drained = file.cursors.get(cursor).is_some_and(|cursor| cursor.is_drained);
+        let needs_attention = file.is_rotated() || partial_line_timeout.is_some();
+        let successor = file.successor;
+        if needs_attention {
+            self.attention.insert(id);
+        }
+        if let Some(successor) = successor.filter(|_| is_drained && !was_drained) {
+            self.push_ready(successor);
+        }
+        step
+    }
+
+    /// Lets go of a file that is finished and acked.
+    pub fn release(&mut self, id: TailId) {
+        let Some(file) = self.files.remove(&id) else { return };
+        self.opened.remove(&id);
+        self.attention.remove(&id);
+        let inode = (file.identity.device, file.identity.inode);
+        if self.by_inode.get(&inode) == Some(&id) {
+            self.by_inode.remove(&inode);
+        }
+        if self.live.get(&file.path) == Some(&id) {
+            self.live.remove(&file.path);
+        }
+        if let Some(successor) = file.successor {
+            self.push_ready(successor);
+        }
+    }
+
+    /// Returns how many descriptors are open.
+    pub fn open_files(&self) -> usize {
+        self.opened.len()
+    }
+
+    /// Returns how many directories are watched, and how many are polled.
+    pub fn watched_and_polled(&self) -> (usize, usize) {
+        let watched = self.dirs.values().filter(|dir| dir.has_events).count();
+        (watched, self.dirs.len() - watched)
+    }
+
+    /// Replaces the sources; files are then found, kept or dropped by the caller's next turns.
+    pub fn reconfigure(&mut self, limits: TailerLimits, sources: Vec<SourceFiles>, roots: AllowedRoots) {
+        self.limits = limits;
+        self.sources = sources;
+        self.allowed_roots = roots;
+        for dir in self.dirs.values_mut() {
+            // Names that belonged to no source may belong to one now.
+            for entry in dir.names.values_mut() {
+                entry.pending |= entry.file.is_none();
+            }
+            dir.is_dirty = true;
+        }
+        self.next_poll = self.next_rescan.min(self.next_poll);
+        self.is_initial = true;
+    }
+
+    /// Returns the source that a path belongs to: the first that matches.
+    pub fn source_of(&self, path: &Path) -> Option<usize> {
+        self.sources.iter().position(|source| source.patterns.matches(path))
+    }
+
+    pub(crate) fn is_mine(&self, dir: &Path) -> bool {
+        let remote = is_remote(dir, &self.mounts);
+        if remote || self.limits.is_for_remote {
+            return remote == self.limits.is_for_remote;
+        }
+        let hash = Fingerprint::of_head(dir.as_os_str().as_encoded_bytes()).hash;
+        hash % u128::from(self.limits.shards.max(1)) == u128::from(self.limits.shard)
+    }
+
+    fn is_gated(&self, id: TailId, cursor: usize) -> bool {
+        let Some(file) = self.files.get(&id) else { return false };
+        let Some(sink) = file.cursors.get(cursor).map(|cursor| cursor.sink) else { return false };
+        let before = file.predecessor.and_then(|before| self.files.get(&before));
+        let reader = before.and_then(|before| before.cursors.iter().find(|cursor| cursor.sink == sink));
+        reader.is_some_and(|reader| !reader.is_drained)
+    }
+
+    fn listen(&mut self) {
+        let mut overflowed = false;
+        let (dirs, files, ready) = (&mut self.dirs, &mut self.files, &mut self.ready);
+        self.watch.drain(&mut |heard| match heard {
+            Heard::Modified(dir, name) => {
+                let Some(dir) = dirs.get_mut(&dir) else { return };
+                match dir.names.get(name) {
+                    Some(entry) if entry.pending => dir.is_dirty = true,
+                    Some(entry) => {
+                        let Some(file) = entry.file.and_then(|id| files.get_mut(&id)) else { return };
+                        if !file.is_ready {
+                            file.is_ready = true;
+                            ready.push_back(file.id);
+                        }
+                    }
+                    None => dir.is_dirty = true,
+                }
+            }
+            Heard::Names(dir) | Heard::Gone(dir) => {
+                if let Some(dir) = dirs.get_mut(&dir) {
+                    dir.is_dirty = true;
+                }
+            }
+            Heard::Overflow => overflowed = true,
+        });
+        if overflowed {
+            self.stats.watch_overflows += 1;
+            self.mark_all();
+        }
+    }
+
+    /// Looks at everything again: every directory is listed, every size compared.
+    fn mark_all(&mut self) {
+        for dir in self.dirs.values_mut() {
+            dir.is_dirty = true;
+            for entry in dir.names.values_mut() {
+                entry.pending |= entry.file.is_none();
+            }
+        }
+        let ids: Vec<TailId> = self.files.keys().copied().collect();
+        ids.into_iter().for_each(|id| self.check_len(id));
+    }
+
+    /// Puts a file in turn whose size is not the one last seen.
+    fn check_len(&mut self, id: TailId) {
+        let Some(file) = self.files.get(&id) else { return };
+        if file.look_at_len().is_some_and(|len| len != file.known_len) {
+            self.push_ready(id);
+        }
+    }
+
+    fn needs_polling(&self) -> bool {
+        !self.attention.is_empty()
+            || !self.retries.is_empty()
+            || !self.opened.is_empty()
+            || self.dirs.values().any(|dir| !dir.has_events)
+            || self.has_missing_root()
+    }
+
+    /// What no event tells of: files without a name, directories without a watch, missing roots.
+    fn poll(&mut self, now: Now) {
+        self.polls = self.polls.wrapping_add(1);
+        self.add_roots();
+        let attention: Vec<TailId> = self.attention.iter().copied().collect();
+        for id in attention {
+            self.attend(id, now.instant);
+        }
+        std::mem::take(&mut self.retries).into_iter().for_each(|id| self.push_ready(id));
+        // Files that were quiet for long are looked at every eighth time.
+        let all = self.polls.is_multiple_of(8);
+        let polled: Vec<DirId> =
+            self.dirs.values().filter(|dir| !dir.has_events).map(|dir| dir.id).collect();
+        for dir in polled {
+            let Some(dir) = self.dirs.get_mut(&dir) else { continue };
+            dir.is_dirty = true;
+            let ids: Vec<TailId> = dir.names.values().filter_map(|entry| entry.file).collect();
+            for id in ids {
+                let is_active = self.files.get(&id).is_some_and(|file| {
+                    now.instant.saturating_duration_since(file.grew_at) < Duration::from_secs(60)
+                });
+                if all || is_active {
+                    self.check_len(id);
+                }
+            }
+        }
+        self.close_idle(now.instant);
+    }
+
+    /// Looks at one file that events do not tell of.
+    fn attend(&mut self, id: TailId, now: Instant) {
+        let rotate_wait = self.limits.rotate_wait;
+        let Some(file) = self.files.get_mut(&id) else {
+            self.attention.remove(&id);
+            return;
+        };
+        let has_partial = file.cursors.iter().any(|cursor| cursor.partial_since.is_some());
+        if !file.is_rotated() && !has_partial {
+            self.attention.remove(&id);
+            return;
+        }
+        if file.current.is_none() && file.is_drained() && !file.is_reported_finished {
+            let is_deleted = file.is_deleted();
+            // A writer may still hold a file that was moved away; a deleted one is held for less,
+            // because it takes space that its owner believes to be free.
+            let linger = if is_deleted { rotate_wait.saturating_mul(5) } else { self.limits.close_idle };
+            if file.descriptor.is_none() || file.is_quiet(now, linger) {
+                file.is_reported_finished = true;
+                self.changes.push(Change::Finished { id, is_deleted });
+            }
+        }
+        let is_watched = file.current.is_some() && file.is_drained();
+        if is_watched {
+            self.attention.remove(&id);
+        } else {
+            self.push_ready(id);
+        }
+    }
+
+    /// Closes descriptors of files at their end that were quiet for long and can be opened again.
+    fn close_idle(&mut self, now: Instant) {
+        let close_idle = self.limits.close_idle;
+        let idle: Vec<TailId> = self
+            .opened
+            .iter()
+            .filter_map(|id| self.files.get(id))
+            .filter(|file| file.current.is_some() && !file.is_ready)
+            .filter(|file| now.saturating_duration_since(file.last_used.max(file.grew_at)) >= close_idle)
+            .map(|file| file.id)
+            .collect();
+        idle.into_iter().for_each(|id| self.close(id));
+    }
+
+    pub(crate) fn close(&mut self, id: TailId) {
+        if let Some(file) = self.files.get_mut(&id) {
+            file.descriptor = None;
+        }
+        self.opened.remove(&id);
+    }
+
+    /// Closes the descriptors used longest ago, an eighth of the limit, where the limit is reached.
+    pub(crate) fn make_room(&mut self) {
+        if self.opened.len() < self.limits.max_open_files {
+            return;
+        }
+        let mut closable: Vec<(Instant, TailId)> = self
+            .opened
+            .iter()
+            .filter_map(|id| self.files.get(id))
+            .filter(|file| file.current.is_some())
+            .map(|file| (file.last_used, file.id))
+            .collect();
+        closable.sort_unstable();
+        for (_, id) in closable.into_iter().take((self.limits.max_open_files / 8).max(1)) {
+            self.stats.descriptors_evicted += 1;
+            self.close(id);
+        }
+    }
+
+    /// Opens a file that was closed, under the name it has now, and checks that it is the same.
+    pub fn ensure_open(&mut self, id: TailId, now: Instant) -> Result<(), OpenError> {
+        let Some(file) = self.files.get(&id) else { return Ok(()) };
+        if file.is_open() {
+            return Ok(());
+        }
+        let Some(path) = file.current.clone() else {
+            return Err(OpenError::NotFound { path: file.path.clone() });
+        };
+        self.make_room();
+        let opened = open_log(&path, &self.allowed_roots)?;
+        let Some(file) = self.files.get_mut(&id) else { return Ok(()) };
+        if (opened.device, opened.inode) != (file.identity.device, file.identity.inode) {
+            // The names have changed since the last listing: the next one tells where it went.
+            self.mark_parent(&path);
+            return Err(OpenError::NotFound { path });
+        }
+        file.descriptor = Some(opened.file);
+        file.last_used = now;
+        self.opened.insert(id);
+        Ok(())
+    }
+
+    fn mark_parent(&mut self, path: &Path) {
+        let dir = path.parent().and_then(|parent| self.dir_by_path.get(parent));
+        if let Some(dir) = dir.and_then(|id| self.dirs.get_mut(id)) {
+            dir.is_dirty = true;
+        }
+    }
+}
