@@ -296,7 +296,7 @@ impl EngineHandle {
         }
         Status {
             books: self.desk.books.snapshot(),
-            sinks: self.outlets().iter().map(|outlet| sink_status(outlet)).collect(),
+            sinks: self.outlets().iter().map(|outlet| self.sink_status(outlet)).collect(),
             files: Vec::new(),
             unanswered_workers: 0,
             tailing,
@@ -327,25 +327,39 @@ impl EngineHandle {
     fn outlets(&self) -> Vec<Arc<Outlet>> {
         self.outlets.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
-}
 
-fn sink_status(outlet: &Outlet) -> SinkStatus {
-    let counts = &outlet.counts;
-    let failure = outlet.failure();
-    let failures = counts.failures.lock().unwrap_or_else(PoisonError::into_inner);
-    SinkStatus {
-        name: outlet.name.to_string(),
-        target: outlet.deliver.target(),
-        state: if failure.is_some() { SinkState::Retrying } else { SinkState::Delivering },
-        failure: failure.map(|failure| (failure.reason.to_owned(), failure.detail, failure.attempts)),
-        requests: counts.requests.load(Ordering::Relaxed),
-        failures: failures.iter().map(|(reason, count)| (*reason, *count)).collect(),
-        delivered_batches: counts.delivered_batches.load(Ordering::Relaxed),
-        delivered_bytes: counts.delivered_bytes.load(Ordering::Relaxed),
-        splits: counts.splits.load(Ordering::Relaxed),
-        in_flight_batches: counts.in_flight_batches.load(Ordering::Relaxed),
-        queued_batches: outlet.queue.len(),
-        queue_used_bytes: outlet.queue.used_bytes(),
-        queue_max_bytes: outlet.queue.max_bytes(),
+    /// Returns whether every pipeline thread has looked at its files.
+    pub fn has_scanned(&self) -> bool {
+        let mut tailing = TailingStatus::default();
+        for link in self.links.iter() {
+            tailing.add(&link.tailing.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+        tailing.scanned_workers == self.links.len()
+    }
+
+    fn sink_status(&self, outlet: &Outlet) -> SinkStatus {
+        let counts = &outlet.counts;
+        let failure = outlet.failure();
+        let failures = counts.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        SinkStatus {
+            name: outlet.name.to_string(),
+            target: outlet.deliver.target(),
+            state: if failure.is_some() { SinkState::Retrying } else { SinkState::Delivering },
+            failure: failure.map(|failure| (failure.reason.to_owned(), failure.detail, failure.attempts)),
+            requests: counts.requests.load(Ordering::Relaxed),
+            failures: failures.iter().map(|(reason, count)| (*reason, *count)).collect(),
+            delivered_batches: counts.delivered_batches.load(Ordering::Relaxed),
+            delivered_bytes: counts.delivered_bytes.load(Ordering::Relaxed),
+            splits: counts.splits.load(Ordering::Relaxed),
+            in_flight_batches: counts.in_flight_batches.load(Ordering::Relaxed),
+            queued_batches: outlet.queue.len(),
+            queue_used_bytes: outlet.queue.used_bytes(),
+            queue_max_bytes: outlet.queue.max_bytes(),
+            oldest_unacked: self
+                .desk
+                .ledger
+                .oldest_of_sink(outlet.id)
+                .map(|since| crate::pipeline::now().instant.saturating_duration_since(since)),
+        }
     }
 }

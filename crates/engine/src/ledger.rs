@@ -134,6 +134,13 @@ impl Ledger {
         self.lock().get(&cursor)?.pending.front().map(|pending| pending.sealed_at)
     }
 
+    /// Returns when the oldest unresolved span of a sink was sealed.
+    pub(crate) fn oldest_of_sink(&self, sink: u32) -> Option<Instant> {
+        let frontiers = self.lock();
+        let of_sink = frontiers.iter().filter(|(cursor, _)| cursor.sink == sink);
+        of_sink.filter_map(|(_, frontier)| Some(frontier.pending.front()?.sealed_at)).min()
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<CursorId, Frontier>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -162,11 +162,11 @@ impl Pipeline {
                         }
                     }
                     self.detached.extend(sinks);
-                    drop(answer.try_send(()));
+                    answer.try_send(()).ok();
                 }
                 Ok(Control::Reload(plan, answer)) => {
                     self.reload(*plan);
-                    drop(answer.try_send(()));
+                    answer.try_send(()).ok();
                 }
                 Ok(Control::Stop) | Err(TryRecvError::Disconnected) => {
                     (0..self.slots.len()).for_each(|index| self.seal(index));
@@ -586,6 +586,7 @@ impl Pipeline {
         let (files, open) = (self.tailer.files().count() as u64, self.tailer.open_files() as u64);
         self.tailing_mut(|status| {
             status.files = files;
+            status.scanned_workers = 1;
             status.open_files = open;
             status.watched_directories = watched as u64;
             status.polled_directories = polled as u64;

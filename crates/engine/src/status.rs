@@ -66,6 +66,8 @@ pub struct SinkStatus {
     pub queue_used_bytes: u64,
     /// Their limit.
     pub queue_max_bytes: u64,
+    /// Age of the oldest sealed batch that is not resolved.
+    pub oldest_unacked: Option<Duration>,
 }
 
 /// One file and one sink.
@@ -132,6 +134,8 @@ pub struct TailingStatus {
     pub read_errors: u64,
     /// Files of earlier runs that were not found again.
     pub missing_files: u64,
+    /// Threads that have looked at their files at least once.
+    pub scanned_workers: usize,
 }
 
 /// The positions on disk.
@@ -167,5 +171,6 @@ impl TailingStatus {
         self.refusals += other.refusals;
         self.read_errors += other.read_errors;
         self.missing_files += other.missing_files;
+        self.scanned_workers += other.scanned_workers;
     }
 }

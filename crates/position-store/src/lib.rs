@@ -1,1 +1,14 @@
 //! Positions on disk: a checksummed journal with compaction.
+//!
+//! [`PositionStore`] is the state and touches no disk; [`Journal`] is the disk and knows no state.
+//! What changes is taken out of the store as a [`Group`] and made durable by the journal, so that no
+//! lock is held while the disk works. The format is docs/formats/positions.md.
+
+mod journal;
+mod record;
+mod state;
+
+pub use journal::{Journal, JournalError, OpenError, Recovery, open};
+pub use state::{
+    FileKey, Group, Position, PositionStore, Snapshot, StoreFull, StoreLimits, StoredFile, StoredPosition,
+};

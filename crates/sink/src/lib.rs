@@ -7,12 +7,14 @@
 mod backoff;
 mod deliver;
 mod encode;
+mod quantity;
 mod retry_after;
 mod settings;
 
 pub use backoff::{Backoff, BackoffLimits};
 pub use deliver::{Deliver, DeliverError, DeliverFuture, Delivered, Ignored, SplitError};
 pub use encode::{Encode, EncodeStats, Encoded};
+pub use quantity::{parse_duration, parse_size};
 pub use retry_after::parse_retry_after;
 pub use settings::{Secret, SettingsError, SinkSettings};
 

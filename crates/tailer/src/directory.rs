@@ -13,7 +13,7 @@ pub(crate) type TailId = u64;
 
 /// What a name stands for, as the listing tells it without looking at the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// A regular file.
     File,
     /// A directory.
@@ -36,7 +36,7 @@ pub(crate) struct Entry {
 }
 
 /// What a directory holds: name to inode and kind.
-pub type Listing = HashMap<OsString, (u64, Kind)>;
+pub(crate) type Listing = HashMap<OsString, (u64, Kind)>;
 
 /// One directory that is watched or polled.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use crate::directory::{Directory, Entry, Kind, Listing, TailId, is_remote, list}
 use crate::file::{TailedFile, read_at};
 use crate::frame::Encoding;
 use crate::open::{OpenError, OpenedLog, open_log};
-use crate::tailer::{Change, Known, KnownFile, LossReason, Now, Tailer};
+use crate::tailer::{Change, Known, KnownFile, LossReason, Now};
 use crate::watch::{DirId, Unwatched};
 
 /// Directories that one thread follows at most.

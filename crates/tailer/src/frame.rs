@@ -1,6 +1,38 @@
 //! Framing: bytes of a file to lines.
+//!
+//! A line ends with `\n` or `\r\n`; exactly one `\r` goes with the `\n`, any other stays. Empty lines
+//! are lines, and a line may hold any bytes. The offset a [`Framer`] ends at is where the next read
+//! starts: what it cannot decide yet is read again, so nothing is copied from chunk to chunk and a
+//! line that fits is a slice of the read buffer.
+//!
+//! What a file holds beside its lines is skipped: a byte order mark at offset 0, the rest of a
+//! truncated line, a hole that truncation left behind. It lies between the spans of two records, or
+//! between the last span and [`Framer::offset`].
+
+mod framer;
+mod utf16;
+
+#[cfg(test)]
+mod tests;
 
 use tailwater_record::Span;
+
+pub use framer::Framer;
+
+/// The smallest limit of a line; a smaller one is read as this.
+///
+/// It leaves room for [`TRUNCATED_SUFFIX`] and some characters before it.
+pub const MIN_LINE_BYTES: usize = 64;
+
+/// What a chunk holds beyond `max_line_bytes`, at least: room to see that a line of exactly the limit
+/// ends there, with `\r\n` in UTF-16.
+pub const MIN_LOOKAHEAD_BYTES: usize = 4;
+
+/// The end of a line whose rest was skipped.
+pub const TRUNCATED_SUFFIX: &str = "...[truncated]";
+
+/// The end of a piece of a line that goes on in the next record.
+pub const CONTINUED_SUFFIX: &str = "...[continued]";
 
 /// What happens to a line over the limit. It never stops the file and is never held in memory whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -26,6 +58,49 @@ pub enum Encoding {
     Utf16Be,
 }
 
+/// How the bytes of one file are read as text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ResolvedEncoding {
+    /// Bytes with `\n` between lines, shipped as they are; they need not be UTF-8.
+    #[default]
+    Utf8,
+    /// UTF-16, little-endian, decoded to UTF-8.
+    Utf16Le,
+    /// UTF-16, big-endian, decoded to UTF-8.
+    Utf16Be,
+}
+
+impl Encoding {
+    /// Decides the encoding of a file that begins with `head`.
+    ///
+    /// `head` holds the first 2 bytes at least where the file has them: an empty or one-byte head has
+    /// no mark and resolves to UTF-8, so a file that grows is resolved again.
+    pub fn resolve(self, head: &[u8]) -> ResolvedEncoding {
+        match self {
+            Self::Auto if head.starts_with(ResolvedEncoding::Utf16Le.mark()) => {
+                ResolvedEncoding::Utf16Le
+            }
+            Self::Auto if head.starts_with(ResolvedEncoding::Utf16Be.mark()) => {
+                ResolvedEncoding::Utf16Be
+            }
+            Self::Auto | Self::Utf8 => ResolvedEncoding::Utf8,
+            Self::Utf16Le => ResolvedEncoding::Utf16Le,
+            Self::Utf16Be => ResolvedEncoding::Utf16Be,
+        }
+    }
+}
+
+impl ResolvedEncoding {
+    /// Returns the byte order mark.
+    fn mark(self) -> &'static [u8] {
+        match self {
+            Self::Utf8 => b"\xef\xbb\xbf",
+            Self::Utf16Le => b"\xff\xfe",
+            Self::Utf16Be => b"\xfe\xff",
+        }
+    }
+}
+
 /// How a source's files are framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameConfig {
@@ -37,334 +112,86 @@ pub struct FrameConfig {
     pub encoding: Encoding,
 }
 
-/// How the bytes of one file are read, decided by its head.
+/// Where a cursor is within a line, carried from chunk to chunk.
+///
+/// It belongs to the offset the last [`Framer`] ended at. A cursor that starts anywhere else starts
+/// with the default, which takes the next byte for the first of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum ResolvedEncoding {
-    /// Bytes with `\n` between lines.
-    #[default]
-    Utf8,
-    /// UTF-16, little-endian.
-    Utf16Le,
-    /// UTF-16, big-endian.
-    Utf16Be,
-}
-
-impl Encoding {
-    /// Decides how a file is read that begins with `head`.
-    pub fn resolve(self, head: &[u8]) -> ResolvedEncoding {
-        match self {
-            Self::Utf8 => ResolvedEncoding::Utf8,
-            Self::Utf16Le => ResolvedEncoding::Utf16Le,
-            Self::Utf16Be => ResolvedEncoding::Utf16Be,
-            Self::Auto if head.starts_with(&[0xFF, 0xFE]) => ResolvedEncoding::Utf16Le,
-            Self::Auto if head.starts_with(&[0xFE, 0xFF]) => ResolvedEncoding::Utf16Be,
-            Self::Auto => ResolvedEncoding::Utf8,
-        }
-    }
-}
-
-/// Whether an unterminated rest of a chunk is a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChunkEnd {
-    /// It may go on: it is left for the next read.
-    MoreMayFollow,
-    /// The file is finished: it is the last line.
-    Finished,
-}
-
-/// What a cursor carries from one chunk to the next.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FrameState {
-    within: Within,
+    place: Place,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Within {
-    /// At the start of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+enum Place {
+    /// At the first byte of a line.
     #[default]
     LineStart,
-    /// In a line over the limit, of which the rest is skipped.
-    Skipped,
-    /// In a line over the limit, of which pieces were sent.
-    Split,
-    /// At the start of a file that was truncated: leading NUL bytes are a hole.
+    /// In NUL bytes that no writer wrote.
     Hole,
+    /// In the rest of a truncated line.
+    SkippedLine,
+    /// Between two pieces of a split line.
+    SplitLine,
 }
 
 impl FrameState {
-    /// The state at the start of a file that was truncated under its writer: a leading run of NUL
-    /// bytes is the hole that a writer leaves that writes on at its old offset.
+    /// Starts a file that was truncated while it was followed.
+    ///
+    /// A writer that does not append goes on at its old offset, and the file gets a hole of NUL bytes
+    /// before it. A run of them at the start is skipped and counted, up to the first other byte.
     pub fn start_after_truncation() -> Self {
-        Self { within: Within::Hole }
+        Self { place: Place::Hole }
     }
 }
 
-/// What was put right or passed over while framing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What framing did beside yielding whole lines; the framer adds to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct FrameStats {
-    /// Lines cut at the limit.
+    /// Lines over the limit of which the beginning was kept.
     pub truncated_lines: u64,
-    /// Lines that became several records.
+    /// Lines over the limit that became several records.
     pub split_lines: u64,
-    /// Bytes of lines over the limit that were skipped.
+    /// Bytes of truncated lines that were not kept, up to the `\n`, which does not count.
     pub skipped_bytes: u64,
-    /// Leading NUL bytes of truncated files.
+    /// NUL bytes of holes that were skipped.
     pub hole_bytes: u64,
-    /// UTF-16 lines in which something was not text and was replaced.
+    /// UTF-16 records in which something was replaced by U+FFFD.
     pub undecodable_lines: u64,
 }
 
-/// How a record relates to its line.
+/// What follows the last byte of a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cut {
-    /// It is the whole line.
-    Whole,
-    /// It is the start of a line over the limit; the rest is skipped.
-    Truncated,
-    /// It is a piece of a line over the limit; the next record goes on.
-    Continued,
-    /// It is the last line, which has no delimiter.
-    Unterminated,
+pub enum ChunkEnd {
+    /// More of the file, now or later: an unterminated rest is left for the next chunk.
+    MoreMayFollow,
+    /// Nothing: an unterminated rest is the last line.
+    Finished,
 }
 
-/// One record of a chunk.
+/// One framed record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Framed<'f> {
-    /// The line without its delimiter.
+    /// The line without its delimiter, at most `max_line_bytes` of the file and a marking suffix
+    /// within them; UTF-16 takes up to half as much again when it is decoded.
     pub line: &'f [u8],
-    /// Where it stands in the file, delimiter included; of a truncated line, what was kept of it.
+    /// Its bytes in the file, delimiter included.
+    ///
+    /// The span of a truncated record covers the whole line, or of a line that is longer than the
+    /// chunk what the chunk holds of it; the rest lies before the next record.
     pub span: Span,
-    /// How it relates to its line.
+    /// Whether it is all of a line.
     pub cut: Cut,
 }
 
-/// Ends a line that was cut.
-const TRUNCATED: &[u8] = b"...[truncated]";
-
-/// Ends a piece that the next record continues.
-const CONTINUED: &[u8] = b"...[continued]";
-
-/// Makes records of the bytes of one chunk.
-///
-/// The chunk must hold the longest line whole: at least `max_line_bytes + 4` bytes, or the rest of the
-/// file. What is not consumed is read again from [`Framer::offset`].
-#[derive(Debug)]
-pub struct Framer<'a> {
-    config: &'a FrameConfig,
-    encoding: ResolvedEncoding,
-    state: &'a mut FrameState,
-    rest: &'a [u8],
-    offset: u64,
-    end: ChunkEnd,
-    scratch: &'a mut Vec<u8>,
-    stats: &'a mut FrameStats,
-}
-
-impl<'a> Framer<'a> {
-    /// Begins a chunk whose first byte stands at `offset`.
-    #[expect(clippy::too_many_arguments, reason = "made once per chunk, of parts with different lives")]
-    pub fn new(
-        config: &'a FrameConfig,
-        encoding: ResolvedEncoding,
-        state: &'a mut FrameState,
-        chunk: &'a [u8],
-        offset: u64,
-        end: ChunkEnd,
-        scratch: &'a mut Vec<u8>,
-        stats: &'a mut FrameStats,
-    ) -> Self {
-        Self { config, encoding, state, rest: chunk, offset, end, scratch, stats }
-    }
-
-    /// Returns the offset after everything that was yielded or skipped.
-    pub fn offset(&self) -> u64 {
-        self.offset
-    }
-
-    /// Returns the next record; `None` where the rest of the chunk is no whole line.
-    #[inline]
-    pub fn next(&mut self) -> Option<Framed<'_>> {
-        if self.state.within == Within::LineStart && self.encoding == ResolvedEncoding::Utf8 {
-            // The path of nearly every line: one search, two slices.
-            if let Some(at) = memchr::memchr(b'\n', self.rest)
-                && at <= self.config.max_line_bytes
-            {
-                let (line, rest) = self.rest.split_at_checked(at)?;
-                self.rest = rest.get(1..).unwrap_or_default();
-                let start = self.offset;
-                self.offset = start.saturating_add(at as u64 + 1);
-                let line = line.strip_suffix(b"\r").unwrap_or(line);
-                let line = if start == 0 { line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line) } else { line };
-                return Some(Framed { line, span: Span { start, end: self.offset }, cut: Cut::Whole });
-            }
-        }
-        self.next_slowly()
-    }
-
-    /// Everything else: UTF-16, lines over the limit, holes, last lines.
-    fn next_slowly(&mut self) -> Option<Framed<'_>> {
-        if self.state.within == Within::Hole {
-            self.skip_hole();
-        }
-        if self.state.within == Within::Skipped {
-            self.skip_line()?;
-        }
-        if self.rest.is_empty() {
-            return None;
-        }
-        match self.find_newline() {
-            Some((len, delimiter)) if len <= self.limit() => {
-                let was_split = self.state.within == Within::Split;
-                self.state.within = Within::LineStart;
-                // The delimiter right after the last piece ends the line and is no line itself.
-                if was_split && len == 0 {
-                    self.consume(delimiter);
-                    return self.next_slowly();
-                }
-                Some(self.emit(len, delimiter, Cut::Whole))
-            }
-            None if self.rest.len() <= self.limit() + self.unit() => match self.end {
-                ChunkEnd::MoreMayFollow => None,
-                ChunkEnd::Finished => {
-                    self.state.within = Within::LineStart;
-                    let len = self.rest.len().min(self.limit() + self.unit());
-                    Some(self.emit(len, 0, Cut::Unterminated))
-                }
-            },
-            Some(_) | None => Some(self.cut_line()),
-        }
-    }
-
-    /// Bytes of one code unit.
-    fn unit(&self) -> usize {
-        if self.encoding == ResolvedEncoding::Utf8 { 1 } else { 2 }
-    }
-
-    /// The longest line in bytes, in whole units, with room for the `\r` before its `\n`.
-    fn limit(&self) -> usize {
-        self.config.max_line_bytes - self.config.max_line_bytes % self.unit()
-    }
-
-    /// Finds the next delimiter: the bytes before it, and its own length.
-    fn find_newline(&self) -> Option<(usize, usize)> {
-        let newline: [u8; 2] = match self.encoding {
-            ResolvedEncoding::Utf8 => return memchr::memchr(b'\n', self.rest).map(|at| (at, 1)),
-            ResolvedEncoding::Utf16Le => [b'\n', 0],
-            ResolvedEncoding::Utf16Be => [0, b'\n'],
-        };
-        self.rest.chunks_exact(2).position(|unit| unit == newline).map(|at| (at * 2, 2))
-    }
-
-    fn consume(&mut self, bytes: usize) {
-        self.rest = self.rest.get(bytes..).unwrap_or_default();
-        self.offset = self.offset.saturating_add(bytes as u64);
-    }
-
-    fn skip_hole(&mut self) {
-        let nuls = self.rest.iter().take_while(|byte| **byte == 0).count();
-        // In UTF-16 the first character may begin with a NUL byte.
-        let nuls = if self.encoding == ResolvedEncoding::Utf16Be && nuls < self.rest.len() { nuls & !1 } else { nuls };
-        self.consume(nuls);
-        self.stats.hole_bytes = self.stats.hole_bytes.saturating_add(nuls as u64);
-        if !self.rest.is_empty() {
-            self.state.within = Within::LineStart;
-        }
-    }
-
-    /// Skips the rest of a line over the limit; `None` where it does not end in this chunk.
-    fn skip_line(&mut self) -> Option<()> {
-        let found = self.find_newline();
-        let bytes = found.map_or(self.rest.len() - self.rest.len() % self.unit(), |(len, _)| len);
-        self.consume(bytes);
-        self.stats.skipped_bytes = self.stats.skipped_bytes.saturating_add(bytes as u64);
-        let (_, delimiter) = found?;
-        self.consume(delimiter);
-        self.state.within = Within::LineStart;
-        Some(())
-    }
-
-    /// Yields the start or a piece of a line over the limit.
-    fn cut_line(&mut self) -> Framed<'_> {
-        let (mark, cut, next) = match self.config.over_limit {
-            OverLimit::Truncate => (TRUNCATED, Cut::Truncated, Within::Skipped),
-            OverLimit::Split => (CONTINUED, Cut::Continued, Within::Split),
-        };
-        if cut == Cut::Truncated {
-            self.stats.truncated_lines += 1;
-        } else if self.state.within != Within::Split {
-            self.stats.split_lines += 1;
-        }
-        self.state.within = next;
-        let room = self.limit().saturating_sub(mark.len() * self.unit());
-        let kept = self.character_boundary(room.max(self.unit() * 4));
-        let start = self.offset;
-        let bytes = self.rest.get(..kept).unwrap_or_default();
-        self.scratch.clear();
-        if self.encoding == ResolvedEncoding::Utf8 {
-            let bytes = if start == 0 { bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes) } else { bytes };
-            self.scratch.extend_from_slice(bytes);
-        } else if !decode_utf16(bytes, self.encoding, start == 0, self.scratch) {
-            self.stats.undecodable_lines += 1;
-        }
-        self.scratch.extend_from_slice(mark);
-        self.consume(kept);
-        Framed { line: self.scratch, span: Span { start, end: self.offset }, cut }
-    }
-
-    /// Moves a cut back so that it splits no character.
-    fn character_boundary(&self, at: usize) -> usize {
-        let byte = |index: usize| self.rest.get(index).copied().unwrap_or(0);
-        match self.encoding {
-            ResolvedEncoding::Utf8 => {
-                let back = (0..4_usize).find(|back| byte(at.saturating_sub(*back)) & 0xC0 != 0x80);
-                at.saturating_sub(back.unwrap_or(0))
-            }
-            ResolvedEncoding::Utf16Le | ResolvedEncoding::Utf16Be => {
-                let at = at & !1;
-                let high = if self.encoding == ResolvedEncoding::Utf16Le { byte(at + 1) } else { byte(at) };
-                if (0xDC..=0xDF).contains(&high) { at.saturating_sub(2) } else { at }
-            }
-        }
-    }
-
-    fn emit(&mut self, len: usize, delimiter: usize, cut: Cut) -> Framed<'_> {
-        let start = self.offset;
-        let bytes = self.rest.get(..len).unwrap_or_default();
-        self.consume(len + delimiter);
-        let span = Span { start, end: self.offset };
-        if self.encoding == ResolvedEncoding::Utf8 {
-            let line = if start == 0 { bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes) } else { bytes };
-            let line = if delimiter > 0 { line.strip_suffix(b"\r").unwrap_or(line) } else { line };
-            return Framed { line, span, cut };
-        }
-        self.scratch.clear();
-        if !decode_utf16(bytes, self.encoding, start == 0, self.scratch) {
-            self.stats.undecodable_lines += 1;
-        }
-        if delimiter > 0 && self.scratch.last() == Some(&b'\r') {
-            self.scratch.pop();
-        }
-        Framed { line: self.scratch, span, cut }
-    }
-}
-
-/// Appends UTF-16 as UTF-8; returns whether all of it was text.
-fn decode_utf16(bytes: &[u8], encoding: ResolvedEncoding, at_start: bool, text: &mut Vec<u8>) -> bool {
-    let (pairs, odd) = bytes.as_chunks::<2>();
-    let units = pairs.iter().map(|unit| match encoding {
-        ResolvedEncoding::Utf16Be => u16::from_be_bytes(*unit),
-        ResolvedEncoding::Utf16Le | ResolvedEncoding::Utf8 => u16::from_le_bytes(*unit),
-    });
-    let skip = usize::from(at_start && units.clone().next() == Some(0xFEFF));
-    let mut is_text = odd.is_empty();
-    let mut utf8 = [0_u8; 4];
-    for char in char::decode_utf16(units.skip(skip)) {
-        is_text &= char.is_ok();
-        let char = char.unwrap_or(char::REPLACEMENT_CHARACTER);
-        text.extend_from_slice(char.encode_utf8(&mut utf8).as_bytes());
-    }
-    if !odd.is_empty() {
-        text.extend_from_slice(char::REPLACEMENT_CHARACTER.encode_utf8(&mut utf8).as_bytes());
-    }
-    is_text
+/// Whether a record is all of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// A whole line, or the last piece of one that was split.
+    Whole,
+    /// The beginning of a line, marked with [`TRUNCATED_SUFFIX`]; the rest is skipped.
+    Truncated,
+    /// A piece of a line, marked with [`CONTINUED_SUFFIX`]; the next record goes on.
+    Continued,
+    /// The last line of a finished file, or the last piece of it, without a delimiter.
+    Unterminated,
 }

@@ -20,14 +20,21 @@ pub struct AllowedRoots {
 impl AllowedRoots {
     /// Takes the roots by their real paths; those that do not exist yet count from [`Self::refresh`].
     pub fn new<'p>(roots: impl IntoIterator<Item = &'p Path>) -> Self {
-        let mut allowed = Self { wanted: roots.into_iter().map(Path::to_owned).collect(), real: Vec::new() };
+        let mut allowed = Self {
+            wanted: roots.into_iter().map(Path::to_owned).collect(),
+            real: Vec::new(),
+        };
         allowed.refresh();
         allowed
     }
 
     /// Looks up the real paths again.
     pub fn refresh(&mut self) {
-        self.real = self.wanted.iter().filter_map(|root| std::fs::canonicalize(root).ok()).collect();
+        self.real = self
+            .wanted
+            .iter()
+            .filter_map(|root| std::fs::canonicalize(root).ok())
+            .collect();
     }
 
     /// Returns whether a real path lies in one of the roots.
@@ -139,8 +146,14 @@ impl OpenError {
             Some(Errno::LOOP) => Self::SymlinkLoop { path },
             Some(Errno::MFILE | Errno::NFILE) => Self::TooManyOpenFiles { path },
             // Opening a socket, or a device without a driver.
-            Some(Errno::NXIO) => Self::NotRegular { path, kind: "socket or device" },
-            _ => Self::Unavailable { path, source: error },
+            Some(Errno::NXIO) => Self::NotRegular {
+                path,
+                kind: "socket or device",
+            },
+            _ => Self::Unavailable {
+                path,
+                source: error,
+            },
         }
     }
 }
@@ -153,15 +166,23 @@ pub fn open_log(path: &Path, roots: &AllowedRoots) -> Result<OpenedLog, OpenErro
     let file = open_quietly(path).map_err(|error| OpenError::of(path, error.into()))?;
     let stat = rustix::fs::fstat(&file).map_err(|error| OpenError::of(path, error.into()))?;
     if let Some(kind) = irregular_kind(FileType::from_raw_mode(stat.st_mode)) {
-        return Err(OpenError::NotRegular { path: path.to_owned(), kind });
+        return Err(OpenError::NotRegular {
+            path: path.to_owned(),
+            kind,
+        });
     }
     let real_path = real_path_of(&file, path)?;
     let through_symlink = real_path != path;
     if through_symlink && !roots.contains(&real_path) {
-        return Err(OpenError::OutsideRoots { path: path.to_owned(), real_path });
+        return Err(OpenError::OutsideRoots {
+            path: path.to_owned(),
+            real_path,
+        });
     }
     if stat.st_nlink > 1 && is_foreign(&real_path, stat.st_uid) {
-        return Err(OpenError::ForeignHardLink { path: path.to_owned() });
+        return Err(OpenError::ForeignHardLink {
+            path: path.to_owned(),
+        });
     }
     let seconds = u64::try_from(stat.st_mtime).unwrap_or(0);
     let nanos = u64::try_from(stat.st_mtime_nsec).unwrap_or(0);
@@ -206,7 +227,9 @@ fn real_path_of(file: &File, path: &Path) -> Result<PathBuf, OpenError> {
     if let Ok(real) = std::fs::read_link(link) {
         // A file deleted in between has a mark after its name, and no name any more.
         if real.as_os_str().as_encoded_bytes().ends_with(b" (deleted)") && !real.exists() {
-            return Err(OpenError::NotFound { path: path.to_owned() });
+            return Err(OpenError::NotFound {
+                path: path.to_owned(),
+            });
         }
         return Ok(real);
     }
@@ -216,7 +239,9 @@ fn real_path_of(file: &File, path: &Path) -> Result<PathBuf, OpenError> {
     });
     match is_same {
         Ok(true) => Ok(real),
-        Ok(false) => Err(OpenError::NotFound { path: path.to_owned() }),
+        Ok(false) => Err(OpenError::NotFound {
+            path: path.to_owned(),
+        }),
         Err(error) => Err(OpenError::of(path, error)),
     }
 }
@@ -224,6 +249,8 @@ fn real_path_of(file: &File, path: &Path) -> Result<PathBuf, OpenError> {
 /// Returns whether a file with several names belongs to another than the owner of its directory, who
 /// is not root and so may have put a link there to a file that is not theirs.
 fn is_foreign(real_path: &Path, owner: u32) -> bool {
-    let directory = real_path.parent().and_then(|parent| std::fs::metadata(parent).ok());
+    let directory = real_path
+        .parent()
+        .and_then(|parent| std::fs::metadata(parent).ok());
     directory.is_some_and(|directory| directory.uid() != 0 && directory.uid() != owner)
 }

@@ -65,13 +65,13 @@ impl Waker {
     /// Ends the current or the next wait.
     pub fn wake(&self) {
         // It fails only where the counter is full: the thread is being woken already.
-        drop(rustix::io::write(&*self.0, &1_u64.to_ne_bytes()));
+        rustix::io::write(&*self.0, &1_u64.to_ne_bytes()).ok();
     }
 
     fn clear(&self) {
         let mut counter = [0_u8; 8];
         // It fails only where nobody woke the thread.
-        drop(rustix::io::read(&*self.0, &mut counter));
+        rustix::io::read(&*self.0, &mut counter).ok();
     }
 }
 
@@ -157,7 +157,7 @@ impl Watch {
             tv_nsec: i64::from(timeout.subsec_nanos()),
         });
         // An interrupted wait is a short wait: the caller looks at the clock anyway.
-        drop(poll(&mut descriptors, timeout.as_ref()));
+        poll(&mut descriptors, timeout.as_ref()).ok();
         self.waker.clear();
     }
 

@@ -1,0 +1,196 @@
+//! The admin server: metrics, health and status, on loopback unless told otherwise.
+//!
+//! It only answers GET, changes nothing, and holds no secret.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::get;
+use serde_json::{Value, json};
+use tailwater_engine::{EngineHandle, FileStatus, RouteBooks, SinkState, SinkStatus, Status};
+use tokio::net::TcpListener;
+
+use crate::telemetry::Telemetry;
+
+/// What every answer is made of.
+#[derive(Clone, Debug)]
+struct Desk {
+    engine: EngineHandle,
+    telemetry: Arc<Telemetry>,
+}
+
+/// Serves until the task is dropped.
+///
+/// # Errors
+/// Those of accepting connections.
+pub async fn serve(listener: TcpListener, engine: EngineHandle) -> std::io::Result<()> {
+    let desk = Desk { engine, telemetry: Arc::new(Telemetry::default()) };
+    let router = Router::new()
+        .route("/", get(page))
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/ready", get(ready))
+        .route("/api/v1/status", get(status))
+        .with_state(desk);
+    axum::serve(listener, router).await
+}
+
+/// Binds the address of the server.
+///
+/// # Errors
+/// Where the address is taken or not this host's.
+pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    TcpListener::bind(address).await
+}
+
+async fn metrics(State(desk): State<Desk>) -> Response {
+    let text = desk.telemetry.render(&desk.engine.status());
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}
+
+/// Ready once every pipeline thread has looked at its files. A sink that is down makes an agent no
+/// less ready: it waits, and says so in the status.
+async fn ready(State(desk): State<Desk>) -> Response {
+    if desk.engine.has_scanned() {
+        return "ready\n".into_response();
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, "looking for files\n").into_response()
+}
+
+async fn status(State(desk): State<Desk>) -> Response {
+    match full_status(&desk).await {
+        Some(status) => Json(to_json(&status)).into_response(),
+        None => (StatusCode::INTERNAL_SERVER_ERROR, "the status could not be gathered\n").into_response(),
+    }
+}
+
+async fn page(State(desk): State<Desk>) -> Response {
+    let Some(status) = full_status(&desk).await else {
+        return (StatusCode::INTERNAL_SERVER_ERROR, "the status could not be gathered\n").into_response();
+    };
+    ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], to_text(&status)).into_response()
+}
+
+/// Pipeline threads are asked off the runtime: they answer when their turn is over.
+async fn full_status(desk: &Desk) -> Option<Status> {
+    let engine = desk.engine.clone();
+    tokio::task::spawn_blocking(move || engine.status_with_files()).await.ok()
+}
+
+fn to_json(status: &Status) -> Value {
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "unanswered_workers": status.unanswered_workers,
+        "books": status.books.iter().map(book_json).collect::<Vec<_>>(),
+        "sinks": status.sinks.iter().map(sink_json).collect::<Vec<_>>(),
+        "files": status.files.iter().map(file_json).collect::<Vec<_>>(),
+        "positions": {
+            "files": status.checkpoint.files,
+            "checkpoints": status.checkpoint.checkpoints,
+            "failures": status.checkpoint.failures,
+            "last_error": status.checkpoint.last_error,
+        },
+        "memory": { "used_bytes": status.memory_used_bytes, "max_bytes": status.memory_max_bytes },
+    })
+}
+
+fn book_json(book: &RouteBooks) -> Value {
+    json!({
+        "source": &*book.source,
+        "sink": &*book.sink,
+        "read_records": book.read_records,
+        "acked_records": book.acked_records,
+        "rejected_records": book.rejected_records,
+        "in_flight_records": book.in_flight_records,
+        "read_bytes": book.read_bytes,
+        "acked_bytes": book.acked_bytes,
+        "lost_unread_bytes": book.lost_unread_bytes,
+    })
+}
+
+fn sink_json(sink: &SinkStatus) -> Value {
+    json!({
+        "name": sink.name,
+        "target": sink.target,
+        "state": state_word(sink.state),
+        "failure": sink.failure.as_ref().map(|(reason, detail, attempts)| json!({
+            "reason": reason, "detail": detail, "attempts": attempts,
+        })),
+        "requests": sink.requests,
+        "in_flight_batches": sink.in_flight_batches,
+        "queued_batches": sink.queued_batches,
+        "queue_used_bytes": sink.queue_used_bytes,
+        "queue_max_bytes": sink.queue_max_bytes,
+        "oldest_unacked_seconds": sink.oldest_unacked.map(|age| age.as_secs_f64()),
+    })
+}
+
+fn file_json(file: &FileStatus) -> Value {
+    let (fingerprint, fingerprint_bytes) = &file.fingerprint;
+    json!({
+        "source": file.source,
+        "sink": file.sink,
+        "path": file.path.to_string_lossy(),
+        "current_path": file.current_path.as_ref().map(|path| path.to_string_lossy()),
+        "identity": {
+            "device": file.device,
+            "inode": file.inode,
+            "fingerprint": fingerprint,
+            "fingerprint_bytes": fingerprint_bytes,
+        },
+        "read_offset": file.read_offset,
+        "offset": file.acked_offset,
+        "size_bytes": file.size_bytes,
+        "lag_bytes": file.size_bytes.saturating_sub(file.acked_offset),
+        "oldest_unsent_seconds": file.oldest_unacked.map(|age| age.as_secs_f64()),
+        "is_rotated": file.is_rotated,
+        "is_open": file.is_open,
+    })
+}
+
+fn state_word(state: SinkState) -> &'static str {
+    match state {
+        SinkState::Delivering => "delivering",
+        SinkState::Retrying => "retrying",
+    }
+}
+
+/// Files listed on the page; all of them stand in the JSON.
+const MAX_PAGE_FILES: usize = 200;
+
+fn to_text(status: &Status) -> String {
+    let mut text = format!("tailwater {}\n\nSINKS\n", env!("CARGO_PKG_VERSION"));
+    let mut line = |arguments: std::fmt::Arguments<'_>| {
+        // Writing to a string cannot fail.
+        drop(text.write_fmt(arguments));
+        text.push('\n');
+    };
+    for sink in &status.sinks {
+        let failure = sink.failure.as_ref().map_or(String::new(), |(reason, detail, attempts)| {
+            format!(", {reason} after {attempts} attempts: {detail}")
+        });
+        line(format_args!("  {}  {}  {}{failure}", sink.name, sink.target, state_word(sink.state)));
+    }
+    line(format_args!("\nBOOKS (records)\n  source  sink  read = acked + rejected + in flight"));
+    for book in &status.books {
+        line(format_args!(
+            "  {}  {}  {} = {} + {} + {}",
+            book.source, book.sink, book.read_records, book.acked_records, book.rejected_total(), book.in_flight_records
+        ));
+    }
+    line(format_args!("\nFILES ({})\n  lag bytes  size bytes  path", status.files.len()));
+    for file in status.files.iter().take(MAX_PAGE_FILES) {
+        let lag = file.size_bytes.saturating_sub(file.acked_offset);
+        line(format_args!("  {lag:>9}  {:>10}  {}", file.size_bytes, file.path.display().to_string().escape_debug()));
+    }
+    if status.files.len() > MAX_PAGE_FILES {
+        line(format_args!("  … {} more in /api/v1/status", status.files.len() - MAX_PAGE_FILES));
+    }
+    line(format_args!("\nMetrics: /metrics   Everything as JSON: /api/v1/status"));
+    text
+}
