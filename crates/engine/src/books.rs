@@ -62,7 +62,9 @@ impl Books {
     /// Returns the number of a route; its figures go on where the route was there before a reload.
     pub(crate) fn route(&self, source: &Arc<str>, sink: &Arc<str>) -> RouteIndex {
         let mut routes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = routes.iter().position(|route| route.source == *source && route.sink == *sink);
+        let known = routes
+            .iter()
+            .position(|route| route.source == *source && route.sink == *sink);
         known.unwrap_or_else(|| {
             routes.push(RouteBooks {
                 source: Arc::clone(source),
@@ -78,12 +80,18 @@ impl Books {
         let mut routes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(books) = routes.get_mut(route) {
             change(books);
-            debug_assert!(books.balance(), "the books of a route do not balance: {books:?}");
+            debug_assert!(
+                books.balance(),
+                "the books of a route do not balance: {books:?}"
+            );
         }
     }
 
     /// Returns all figures as of one moment.
     pub(crate) fn snapshot(&self) -> Vec<RouteBooks> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }

@@ -39,17 +39,26 @@ struct Earlier {
 
 impl Positions {
     pub(crate) fn new(store: PositionStore) -> Self {
-        let mut earlier = Earlier { is_empty: true, ..Earlier::default() };
+        let mut earlier = Earlier {
+            is_empty: true,
+            ..Earlier::default()
+        };
         for file in store.files() {
             earlier.is_empty = false;
-            earlier.inodes.insert((file.identity.device, file.identity.inode));
+            earlier
+                .inodes
+                .insert((file.identity.device, file.identity.inode));
             let directory = file.path.parent().unwrap_or(Path::new("/")).to_owned();
-            earlier.by_directory.entry(directory).or_default().push(KnownFile {
-                path: file.path.clone(),
-                inode: file.identity.inode,
-                fingerprint: file.identity.fingerprint,
-                updated_ns: file.updated_ns,
-            });
+            earlier
+                .by_directory
+                .entry(directory)
+                .or_default()
+                .push(KnownFile {
+                    path: file.path.clone(),
+                    inode: file.identity.inode,
+                    fingerprint: file.identity.fingerprint,
+                    updated_ns: file.updated_ns,
+                });
         }
         Self {
             store: Mutex::new(store),
@@ -77,14 +86,24 @@ impl Positions {
         }
         let now_ns = crate::pipeline::unix_ns();
         let mut store = self.lock();
-        for Moved { key, sink, offset, marker } in moved {
+        for Moved {
+            key,
+            sink,
+            offset,
+            marker,
+        } in moved
+        {
             store.set_position(key, &sink, Position { offset, marker }, now_ns);
         }
     }
 
     /// Finds what is stored of a file, or enters it as a new one: its key and the position of each
     /// sink. No key where the store is full: the file is then read without a position.
-    pub(crate) fn recall<R>(&self, file: &TailedFile<R>, now_ns: u64) -> (Option<FileKey>, Vec<(Arc<str>, Position)>) {
+    pub(crate) fn recall<R>(
+        &self,
+        file: &TailedFile<R>,
+        now_ns: u64,
+    ) -> (Option<FileKey>, Vec<(Arc<str>, Position)>) {
         let mut store = self.lock();
         let identity = file.identity;
         let is_it = |stored: &&StoredFile| stored.identity.fingerprint.matches_head(file.head());
@@ -94,14 +113,21 @@ impl Positions {
         let renumbered = |store: &PositionStore| {
             store
                 .find_by_path(&file.path)
-                .filter(|stored| stored.identity.inode == identity.inode && stored.identity.fingerprint.len > 0)
+                .filter(|stored| {
+                    stored.identity.inode == identity.inode && stored.identity.fingerprint.len > 0
+                })
                 .find(is_it)
                 .map(|stored| (stored.key, stored.positions.clone()))
         };
-        let found = best.map(|stored| (stored.key, stored.positions.clone())).or_else(|| renumbered(&store));
+        let found = best
+            .map(|stored| (stored.key, stored.positions.clone()))
+            .or_else(|| renumbered(&store));
         if let Some((key, positions)) = found {
             store.set_identity(key, identity);
-            let positions = positions.into_iter().map(|stored| (stored.sink, stored.position)).collect();
+            let positions = positions
+                .into_iter()
+                .map(|stored| (stored.sink, stored.position))
+                .collect();
             return (Some(key), positions);
         }
         match store.insert(identity, &file.path, now_ns) {
@@ -115,7 +141,8 @@ impl Positions {
 
     /// Enters where a cursor starts.
     pub(crate) fn remember(&self, key: FileKey, sink: &str, position: Position) {
-        self.lock().set_position(key, sink, position, crate::pipeline::unix_ns());
+        self.lock()
+            .set_position(key, sink, position, crate::pipeline::unix_ns());
     }
 
     /// Enters that the content of a file is another one.
@@ -131,7 +158,11 @@ impl Positions {
             checkpoints: self.checkpoints.load(Ordering::Relaxed),
             compactions: self.compactions.load(Ordering::Relaxed),
             failures: self.failures.load(Ordering::Relaxed),
-            last_error: self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            last_error: self
+                .last_error
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
         }
     }
 
@@ -140,7 +171,9 @@ impl Positions {
     /// # Durability
     /// On `true` all positions taken over before the call survive a power cut.
     fn checkpoint(&self, journal: &mut Journal) -> bool {
-        let Some(group) = self.lock().take_group() else { return true };
+        let Some(group) = self.lock().take_group() else {
+            return true;
+        };
         let mut result = journal.append(&group);
         if result.is_err() {
             self.lock().restore_group(group);
@@ -161,7 +194,10 @@ impl Positions {
             .saturating_sub(u64::try_from(RETENTION.as_nanos()).unwrap_or(u64::MAX));
         let expired = self.lock().expire(oldest_ns, |_| false);
         if !expired.is_empty() {
-            tracing::info!(files = expired.len(), "positions of files not seen for 30 days forgotten");
+            tracing::info!(
+                files = expired.len(),
+                "positions of files not seen for 30 days forgotten"
+            );
         }
         let snapshot = self.lock().snapshot();
         self.compactions.fetch_add(1, Ordering::Relaxed);
@@ -170,7 +206,10 @@ impl Positions {
     }
 
     fn note(&self, result: Result<(), String>) -> bool {
-        let mut last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self
+            .last_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         match result {
             Ok(()) => {
                 self.checkpoints.fetch_add(1, Ordering::Relaxed);
@@ -196,7 +235,11 @@ impl Positions {
 
 impl Known for Positions {
     fn in_directory(&self, directory: &Path) -> Vec<KnownFile> {
-        self.earlier.by_directory.get(directory).cloned().unwrap_or_default()
+        self.earlier
+            .by_directory
+            .get(directory)
+            .cloned()
+            .unwrap_or_default()
     }
 
     fn is_known(&self, device: u64, inode: u64) -> bool {
@@ -220,22 +263,24 @@ impl Checkpointer {
     ) -> std::io::Result<Self> {
         let stop = Arc::new((Mutex::new(false), Condvar::new()));
         let stopped = Arc::clone(&stop);
-        let thread = std::thread::Builder::new().name("positions".into()).spawn(move || {
-            loop {
-                let (flag, condition) = &*stopped;
-                let is_stopping = flag.lock().unwrap_or_else(PoisonError::into_inner);
-                let (is_stopping, _) = condition
-                    .wait_timeout_while(is_stopping, interval, |is_stopping| !*is_stopping)
-                    .unwrap_or_else(PoisonError::into_inner);
-                let is_last = *is_stopping;
-                drop(is_stopping);
-                positions.checkpoint(&mut journal);
-                positions.compact(&mut journal);
-                if is_last {
-                    return journal;
+        let thread = std::thread::Builder::new()
+            .name("positions".into())
+            .spawn(move || {
+                loop {
+                    let (flag, condition) = &*stopped;
+                    let is_stopping = flag.lock().unwrap_or_else(PoisonError::into_inner);
+                    let (is_stopping, _) = condition
+                        .wait_timeout_while(is_stopping, interval, |is_stopping| !*is_stopping)
+                        .unwrap_or_else(PoisonError::into_inner);
+                    let is_last = *is_stopping;
+                    drop(is_stopping);
+                    positions.checkpoint(&mut journal);
+                    positions.compact(&mut journal);
+                    if is_last {
+                        return journal;
+                    }
                 }
-            }
-        })?;
+            })?;
         Ok(Self { thread, stop })
     }
 

@@ -71,7 +71,12 @@ struct Link {
 impl Link {
     fn tell(&self, control: Control) {
         // A thread that is gone has nothing to be told.
-        drop(self.control.lock().unwrap_or_else(PoisonError::into_inner).send(control));
+        drop(
+            self.control
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .send(control),
+        );
         self.waker.wake();
     }
 }
@@ -85,7 +90,11 @@ impl Engine {
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub fn start(config: EngineConfig, store: PositionStore, journal: Journal) -> Result<Self, StartError> {
+    pub fn start(
+        config: EngineConfig,
+        store: PositionStore,
+        journal: Journal,
+    ) -> Result<Self, StartError> {
         let positions = Arc::new(Positions::new(store));
         let desk = Arc::new(Desk {
             books: crate::books::Books::default(),
@@ -95,7 +104,10 @@ impl Engine {
         let budget = Arc::new(Budget::default());
         budget.set_limit(config.memory_limit_bytes);
         let checkpointer = Checkpointer::start(positions, journal, config.checkpoint_interval)
-            .map_err(|source| StartError { what: "the thread that writes positions", source })?;
+            .map_err(|source| StartError {
+                what: "the thread that writes positions",
+                source,
+            })?;
         let mut engine = Self {
             workers: Vec::new(),
             senders: Vec::new(),
@@ -103,7 +115,12 @@ impl Engine {
             encoders: Vec::new(),
             next_sink: 0,
             budget: Arc::clone(&budget),
-            handle: EngineHandle { desk, outlets: Arc::default(), links: Arc::default(), budget },
+            handle: EngineHandle {
+                desk,
+                outlets: Arc::default(),
+                links: Arc::default(),
+                budget,
+            },
         };
         engine.encoders = engine.add_sinks(&config.sinks, &[]);
         engine.publish_outlets();
@@ -121,8 +138,12 @@ impl Engine {
     /// sink that is changed or gone first delivers what it holds, for at most `drain_timeout`. What it
     /// could not deliver is read again. The number of workers stays what it was at the start.
     pub async fn reload(&mut self, config: EngineConfig, drain_timeout: Duration) {
-        let kept: Vec<SinkEnd> =
-            self.encoders.iter().filter(|end| stands_in(end, &config.sinks)).cloned().collect();
+        let kept: Vec<SinkEnd> = self
+            .encoders
+            .iter()
+            .filter(|end| stands_in(end, &config.sinks))
+            .cloned()
+            .collect();
         let gone: Vec<Arc<Outlet>> = self
             .encoders
             .iter()
@@ -131,7 +152,8 @@ impl Engine {
             .collect();
         let ids: Vec<u32> = gone.iter().map(|outlet| outlet.id).collect();
         if !ids.is_empty() {
-            self.tell_all(|answer| Control::Detach(ids.clone(), answer)).await;
+            self.tell_all(|answer| Control::Detach(ids.clone(), answer))
+                .await;
             drain(&gone, drain_timeout).await;
             for outlet in &gone {
                 self.end_sender(outlet);
@@ -141,7 +163,8 @@ impl Engine {
         self.encoders = self.add_sinks(&config.sinks, &kept);
         self.publish_outlets();
         let plan = Plan::new(&config, self.encoders.clone());
-        self.tell_all(|answer| Control::Reload(Box::new(plan.clone()), answer)).await;
+        self.tell_all(|answer| Control::Reload(Box::new(plan.clone()), answer))
+            .await;
     }
 
     /// Reads no further, delivers what was read for at most `drain_timeout`, makes the positions
@@ -163,7 +186,14 @@ impl Engine {
         for (_, sender) in &self.senders {
             sender.abort();
         }
-        let unacked_records = self.handle.desk.books.snapshot().iter().map(|route| route.in_flight_records).sum();
+        let unacked_records = self
+            .handle
+            .desk
+            .books
+            .snapshot()
+            .iter()
+            .map(|route| route.in_flight_records)
+            .sum();
         self.checkpointer.stop();
         Stopped { unacked_records }
     }
@@ -182,9 +212,16 @@ impl Engine {
         let id = self.next_sink;
         self.next_sink = self.next_sink.saturating_add(1);
         let outlet = Arc::new(Outlet::new(id, config, Arc::clone(&self.budget)));
-        let task = tokio::spawn(crate::sender::run(Arc::clone(&outlet), Arc::clone(&self.handle.desk)));
+        let task = tokio::spawn(crate::sender::run(
+            Arc::clone(&outlet),
+            Arc::clone(&self.handle.desk),
+        ));
         self.senders.push((id, task.abort_handle()));
-        SinkEnd { outlet, encoder: Arc::clone(&config.parts.encoder), batch: config.batch }
+        SinkEnd {
+            outlet,
+            encoder: Arc::clone(&config.parts.encoder),
+            batch: config.batch,
+        }
     }
 
     fn end_sender(&mut self, outlet: &Outlet) {
@@ -205,12 +242,22 @@ impl Engine {
     }
 
     fn publish_outlets(&self) {
-        let outlets = self.encoders.iter().map(|end| Arc::clone(&end.outlet)).collect();
-        *self.handle.outlets.write().unwrap_or_else(PoisonError::into_inner) = outlets;
+        let outlets = self
+            .encoders
+            .iter()
+            .map(|end| Arc::clone(&end.outlet))
+            .collect();
+        *self
+            .handle
+            .outlets
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = outlets;
     }
 
     fn start_workers(&mut self, plan: &Plan) -> Result<(), StartError> {
-        let mut plans: Vec<Plan> = (0..plan.limits.shards).map(|shard| plan.for_shard(shard)).collect();
+        let mut plans: Vec<Plan> = (0..plan.limits.shards)
+            .map(|shard| plan.for_shard(shard))
+            .collect();
         if plan.has_remote_roots() {
             plans.push(plan.for_remote());
         }
@@ -219,11 +266,19 @@ impl Engine {
         let mut receivers: Vec<(Plan, Receiver<Control>)> = Vec::new();
         for plan in plans {
             let (control, receiver) = channel();
-            let waker = Waker::new().map_err(|source| StartError { what: "a pipeline thread", source })?;
-            links.push(Link { control: Mutex::new(control), waker, tailing: Arc::default() });
+            let waker = Waker::new().map_err(|source| StartError {
+                what: "a pipeline thread",
+                source,
+            })?;
+            links.push(Link {
+                control: Mutex::new(control),
+                waker,
+                tailing: Arc::default(),
+            });
             receivers.push((plan, receiver));
         }
-        self.budget.set_wakers(links.iter().map(|link| link.waker.clone()).collect());
+        self.budget
+            .set_wakers(links.iter().map(|link| link.waker.clone()).collect());
         self.handle.links = Arc::new(links);
         for (link, (plan, receiver)) in self.handle.links.iter().zip(receivers) {
             let pipeline = Pipeline::new(
@@ -234,8 +289,13 @@ impl Engine {
                 link.waker.clone(),
                 Arc::clone(&link.tailing),
             );
-            let thread = std::thread::Builder::new().name("pipeline".into()).spawn(|| pipeline.run());
-            self.workers.push(thread.map_err(|source| StartError { what: "a pipeline thread", source })?);
+            let thread = std::thread::Builder::new()
+                .name("pipeline".into())
+                .spawn(|| pipeline.run());
+            self.workers.push(thread.map_err(|source| StartError {
+                what: "a pipeline thread",
+                source,
+            })?);
         }
         Ok(())
     }
@@ -248,16 +308,20 @@ impl Engine {
         }
         drop(answer);
         let count = self.handle.links.len();
-        let waited = tokio::task::spawn_blocking(move || collect(&answers, count, ANSWER_TIMEOUT).len());
+        let waited =
+            tokio::task::spawn_blocking(move || collect(&answers, count, ANSWER_TIMEOUT).len());
         if waited.await.unwrap_or(0) < count {
-            tracing::warn!("a pipeline thread does not answer: a file system it reads hangs; it follows when it is back");
+            tracing::warn!(
+                "a pipeline thread does not answer: a file system it reads hangs; it follows when it is back"
+            );
         }
     }
-
 }
 
 fn stands_in(end: &SinkEnd, sinks: &[SinkConfig]) -> bool {
-    sinks.iter().any(|sink| sink.name == end.outlet.name && sink.revision == end.outlet.revision)
+    sinks
+        .iter()
+        .any(|sink| sink.name == end.outlet.name && sink.revision == end.outlet.revision)
 }
 
 /// Waits until the outlets hold nothing, at most for `timeout`, and not for those that are failing.
@@ -296,7 +360,11 @@ impl EngineHandle {
         }
         Status {
             books: self.desk.books.snapshot(),
-            sinks: self.outlets().iter().map(|outlet| self.sink_status(outlet)).collect(),
+            sinks: self
+                .outlets()
+                .iter()
+                .map(|outlet| self.sink_status(outlet))
+                .collect(),
             files: Vec::new(),
             unanswered_workers: 0,
             tailing,
@@ -319,13 +387,18 @@ impl EngineHandle {
         let unanswered_workers = self.links.len() - files.len();
         let mut status = self.status();
         status.files = files.into_iter().flatten().collect();
-        status.files.sort_unstable_by(|a, b| (&a.path, a.inode, &a.sink).cmp(&(&b.path, b.inode, &b.sink)));
+        status
+            .files
+            .sort_unstable_by(|a, b| (&a.path, a.inode, &a.sink).cmp(&(&b.path, b.inode, &b.sink)));
         status.unanswered_workers = unanswered_workers;
         status
     }
 
     fn outlets(&self) -> Vec<Arc<Outlet>> {
-        self.outlets.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.outlets
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Returns whether every pipeline thread has looked at its files.
@@ -340,14 +413,25 @@ impl EngineHandle {
     fn sink_status(&self, outlet: &Outlet) -> SinkStatus {
         let counts = &outlet.counts;
         let failure = outlet.failure();
-        let failures = counts.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let failures = counts
+            .failures
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         SinkStatus {
             name: outlet.name.to_string(),
             target: outlet.deliver.target(),
-            state: if failure.is_some() { SinkState::Retrying } else { SinkState::Delivering },
-            failure: failure.map(|failure| (failure.reason.to_owned(), failure.detail, failure.attempts)),
+            state: if failure.is_some() {
+                SinkState::Retrying
+            } else {
+                SinkState::Delivering
+            },
+            failure: failure
+                .map(|failure| (failure.reason.to_owned(), failure.detail, failure.attempts)),
             requests: counts.requests.load(Ordering::Relaxed),
-            failures: failures.iter().map(|(reason, count)| (*reason, *count)).collect(),
+            failures: failures
+                .iter()
+                .map(|(reason, count)| (*reason, *count))
+                .collect(),
             delivered_batches: counts.delivered_batches.load(Ordering::Relaxed),
             delivered_bytes: counts.delivered_bytes.load(Ordering::Relaxed),
             splits: counts.splits.load(Ordering::Relaxed),
@@ -355,11 +439,11 @@ impl EngineHandle {
             queued_batches: outlet.queue.len(),
             queue_used_bytes: outlet.queue.used_bytes(),
             queue_max_bytes: outlet.queue.max_bytes(),
-            oldest_unacked: self
-                .desk
-                .ledger
-                .oldest_of_sink(outlet.id)
-                .map(|since| crate::pipeline::now().instant.saturating_duration_since(since)),
+            oldest_unacked: self.desk.ledger.oldest_of_sink(outlet.id).map(|since| {
+                crate::pipeline::now()
+                    .instant
+                    .saturating_duration_since(since)
+            }),
         }
     }
 }

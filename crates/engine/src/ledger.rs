@@ -68,7 +68,11 @@ impl Ledger {
     /// Opens the account of a cursor that starts at `offset`.
     pub(crate) fn open(&self, cursor: CursorId, account: Account, offset: u64) {
         account.progress.0.store(offset, Ordering::Release);
-        let frontier = Frontier { account, pending: VecDeque::new(), is_closed: false };
+        let frontier = Frontier {
+            account,
+            pending: VecDeque::new(),
+            is_closed: false,
+        };
         self.lock().insert(cursor, frontier);
     }
 
@@ -90,14 +94,22 @@ impl Ledger {
             if let Some(frontier) = frontiers.get_mut(&span.cursor) {
                 let (end, marker) = (span.span.end, span.marker);
                 let records = u64::from(span.records);
-                frontier.pending.push_back(Pending { end, marker, records, sealed_at, is_resolved: false });
+                frontier.pending.push_back(Pending {
+                    end,
+                    marker,
+                    records,
+                    sealed_at,
+                    is_resolved: false,
+                });
             }
         }
     }
 
     /// Returns the account behind a span.
     pub(crate) fn account(&self, cursor: CursorId) -> Option<Account> {
-        self.lock().get(&cursor).map(|frontier| frontier.account.clone())
+        self.lock()
+            .get(&cursor)
+            .map(|frontier| frontier.account.clone())
     }
 
     /// Marks the spans of a batch as resolved; returns the positions that have moved.
@@ -105,7 +117,9 @@ impl Ledger {
         let mut frontiers = self.lock();
         let mut moved = Vec::with_capacity(spans.len());
         for span in spans {
-            let Some(frontier) = frontiers.get_mut(&span.cursor) else { continue };
+            let Some(frontier) = frontiers.get_mut(&span.cursor) else {
+                continue;
+            };
             moved.extend(frontier.resolve(span.span.end));
             if frontier.is_closed && frontier.pending.is_empty() {
                 frontiers.remove(&span.cursor);
@@ -121,8 +135,14 @@ impl Ledger {
         self.lock().retain(|cursor, frontier| {
             let stays = cursor.sink != sink;
             if !stays {
-                let unresolved = frontier.pending.iter().filter(|pending| !pending.is_resolved);
-                abandoned.push((frontier.account.route, unresolved.map(|pending| pending.records).sum()));
+                let unresolved = frontier
+                    .pending
+                    .iter()
+                    .filter(|pending| !pending.is_resolved);
+                abandoned.push((
+                    frontier.account.route,
+                    unresolved.map(|pending| pending.records).sum(),
+                ));
             }
             stays
         });
@@ -131,14 +151,20 @@ impl Ledger {
 
     /// Returns when the oldest unresolved span of a cursor was sealed.
     pub(crate) fn oldest_unresolved(&self, cursor: CursorId) -> Option<Instant> {
-        self.lock().get(&cursor)?.pending.front().map(|pending| pending.sealed_at)
+        self.lock()
+            .get(&cursor)?
+            .pending
+            .front()
+            .map(|pending| pending.sealed_at)
     }
 
     /// Returns when the oldest unresolved span of a sink was sealed.
     pub(crate) fn oldest_of_sink(&self, sink: u32) -> Option<Instant> {
         let frontiers = self.lock();
         let of_sink = frontiers.iter().filter(|(cursor, _)| cursor.sink == sink);
-        of_sink.filter_map(|(_, frontier)| Some(frontier.pending.front()?.sealed_at)).min()
+        of_sink
+            .filter_map(|(_, frontier)| Some(frontier.pending.front()?.sealed_at))
+            .min()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<CursorId, Frontier>> {
@@ -150,10 +176,17 @@ impl Frontier {
     fn resolve(&mut self, end: u64) -> Option<Moved> {
         // Ends rise within a cursor, so the span is found by its end.
         let at = self.pending.partition_point(|pending| pending.end < end);
-        let found = self.pending.get_mut(at).filter(|pending| pending.end == end);
+        let found = self
+            .pending
+            .get_mut(at)
+            .filter(|pending| pending.end == end);
         found?.is_resolved = true;
         let mut last = None;
-        while self.pending.front().is_some_and(|pending| pending.is_resolved) {
+        while self
+            .pending
+            .front()
+            .is_some_and(|pending| pending.is_resolved)
+        {
             last = self.pending.pop_front();
         }
         let last = last?;
@@ -162,6 +195,11 @@ impl Frontier {
             return None;
         }
         let Account { key, sink, .. } = &self.account;
-        Some(Moved { key: *key, sink: Arc::clone(sink), offset: last.end, marker: last.marker })
+        Some(Moved {
+            key: *key,
+            sink: Arc::clone(sink),
+            offset: last.end,
+            marker: last.marker,
+        })
     }
 }

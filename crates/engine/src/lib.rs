@@ -18,6 +18,6 @@ mod status;
 
 pub use books::RouteBooks;
 pub use config::{EngineConfig, ReadFrom, SinkConfig, SourceConfig, TailingConfig};
-pub use tailwater_tailer::WatchBackend;
 pub use engine::{Engine, EngineHandle, StartError, Stopped};
 pub use status::{CheckpointStatus, FileStatus, SinkState, SinkStatus, Status, TailingStatus};
+pub use tailwater_tailer::WatchBackend;

@@ -10,7 +10,9 @@ use tailwater_batcher::{Fill, OpenBatch};
 use tailwater_position_store::{FileKey, Position};
 use tailwater_record::{BatchId, CursorId, RecordView, TimestampNs};
 use tailwater_tailer::file::{TailedFile, seek_end};
-use tailwater_tailer::{Change, Chunk, Cursor, FrameStats, Framer, Now, ReadBuffer, Step, Tailer, Waker};
+use tailwater_tailer::{
+    Change, Chunk, Cursor, FrameStats, Framer, Now, ReadBuffer, Step, Tailer, Waker,
+};
 
 use crate::books::RouteIndex;
 use crate::config::ReadFrom;
@@ -105,13 +107,21 @@ impl Pipeline {
         waker: Waker,
         tailing: Arc<Mutex<TailingStatus>>,
     ) -> Self {
-        let files = plan.sources.iter().map(|source| source.files.clone()).collect();
+        let files = plan
+            .sources
+            .iter()
+            .map(|source| source.files.clone())
+            .collect();
         let tailer = Tailer::new(plan.limits.clone(), files, plan.roots.clone(), waker, now());
         // One number more than local shards: the thread for network file systems.
         let step = u64::from(plan.limits.shards) + 1;
         Self {
             buffer: ReadBuffer::new(plan.max_line_bytes),
-            stamps: Stamps { last: 0, step, phase: u64::from(plan.limits.shard) },
+            stamps: Stamps {
+                last: 0,
+                step,
+                phase: u64::from(plan.limits.shard),
+            },
             plan,
             tailer,
             desk,
@@ -129,7 +139,11 @@ impl Pipeline {
     pub(crate) fn run(mut self) {
         let mut made_progress = true;
         loop {
-            let deadline = self.slots.iter().filter_map(|slot| slot.batch.deadline()).min();
+            let deadline = self
+                .slots
+                .iter()
+                .filter_map(|slot| slot.batch.deadline())
+                .min();
             self.tailer.wait(now().instant, made_progress, deadline);
             if !self.obey() {
                 return;
@@ -157,7 +171,11 @@ impl Pipeline {
                 }
                 Ok(Control::Detach(sinks, answer)) => {
                     for index in 0..self.slots.len() {
-                        if self.slots.get(index).is_some_and(|slot| sinks.contains(&slot.sink)) {
+                        if self
+                            .slots
+                            .get(index)
+                            .is_some_and(|slot| sinks.contains(&slot.sink))
+                        {
                             self.seal(index);
                         }
                     }
@@ -183,7 +201,12 @@ impl Pipeline {
                 Change::Finished { id, is_deleted } => {
                     self.finished.insert(id, is_deleted);
                 }
-                Change::Lost { source, path, bytes, .. } => {
+                Change::Lost {
+                    source,
+                    path,
+                    bytes,
+                    ..
+                } => {
                     tracing::error!(path = %path.display(), bytes, "file is gone before it was read to its end");
                     self.count_lost(source, bytes);
                 }
@@ -194,7 +217,11 @@ impl Pipeline {
                         "a file followed before is not there any more: what was not read of it is lost"
                     );
                 }
-                Change::Refused { path, reason, detail } => {
+                Change::Refused {
+                    path,
+                    reason,
+                    detail,
+                } => {
                     let mut refusals = 0;
                     self.tailing_mut(|status| {
                         status.refusals += 1;
@@ -210,8 +237,12 @@ impl Pipeline {
 
     /// Gives a new file a cursor for each sink of its source, where earlier runs left off.
     fn open_cursors(&mut self, id: u64, at_start: bool, now: Now) {
-        let Some(file) = self.tailer.file_mut(id) else { return };
-        let Some(source) = self.plan.sources.get(file.source) else { return };
+        let Some(file) = self.tailer.file_mut(id) else {
+            return;
+        };
+        let Some(source) = self.plan.sources.get(file.source) else {
+            return;
+        };
         file.encoding = source.frame.encoding.resolve(file.head());
         let sinks = source.sinks.clone();
         let is_new_to_a_known_host = at_start && self.desk.positions.was_empty();
@@ -236,17 +267,35 @@ impl Pipeline {
         stored: &[(Arc<str>, Position)],
         start: Option<(u64, tailwater_record::Marker)>,
     ) {
-        let Some(name) = self.plan.sink(sink).map(|sink| Arc::clone(&sink.outlet.name)) else { return };
-        let Some(slot) = self.slot_of(id, sink) else { return };
-        let Some(file) = self.tailer.file_mut(id) else { return };
-        let Some(source) = self.plan.sources.get(file.source) else { return };
-        let known = stored.iter().find(|(stored, _)| *stored == name).map(|(_, position)| *position);
+        let Some(name) = self
+            .plan
+            .sink(sink)
+            .map(|sink| Arc::clone(&sink.outlet.name))
+        else {
+            return;
+        };
+        let Some(slot) = self.slot_of(id, sink) else {
+            return;
+        };
+        let Some(file) = self.tailer.file_mut(id) else {
+            return;
+        };
+        let Some(source) = self.plan.sources.get(file.source) else {
+            return;
+        };
+        let known = stored
+            .iter()
+            .find(|(stored, _)| *stored == name)
+            .map(|(_, position)| *position);
         let (offset, marker) = match (known, start) {
             (Some(position), _) => (position.offset, position.marker),
             (None, Some(end)) => end,
             (None, None) => (0, tailwater_record::Marker::default()),
         };
-        let cursor = CursorId { file: file.content, sink };
+        let cursor = CursorId {
+            file: file.content,
+            sink,
+        };
         let route = Route {
             cursor,
             labels: labels_of(source, &file.path),
@@ -257,7 +306,9 @@ impl Pipeline {
         };
         let account = account_of(&route, &name, file);
         self.desk.ledger.open(cursor, account, offset);
-        self.desk.positions.remember(key, &name, Position { offset, marker });
+        self.desk
+            .positions
+            .remember(key, &name, Position { offset, marker });
         file.cursors.push(Cursor::new(sink, offset, marker, route));
     }
 
@@ -265,13 +316,20 @@ impl Pipeline {
     fn slot_of(&mut self, id: u64, sink: u32) -> Option<usize> {
         let source = self.tailer.file_mut(id)?.source;
         let tenant = self.plan.sources.get(source)?.tenant.clone();
-        let known = self.slots.iter().position(|slot| slot.sink == sink && slot.tenant == tenant);
+        let known = self
+            .slots
+            .iter()
+            .position(|slot| slot.sink == sink && slot.tenant == tenant);
         if known.is_some() {
             return known;
         }
         let end = self.plan.sink(sink)?;
         let batch = OpenBatch::new(end.encoder.make(), end.batch, tenant.clone());
-        self.slots.push(Slot { sink, tenant, batch });
+        self.slots.push(Slot {
+            sink,
+            tenant,
+            batch,
+        });
         Some(self.slots.len() - 1)
     }
 
@@ -280,7 +338,9 @@ impl Pipeline {
         let mut left = MAX_PASS_BYTES;
         let mut made_progress = false;
         for _ in 0..self.tailer.ready_len() {
-            let Some(id) = self.tailer.next_ready() else { break };
+            let Some(id) = self.tailer.next_ready() else {
+                break;
+            };
             let (is_ready_again, bytes) = self.read_file(id);
             made_progress |= bytes > 0;
             if is_ready_again {
@@ -296,7 +356,10 @@ impl Pipeline {
 
     /// Gives each cursor of a file one quantum.
     fn read_file(&mut self, id: u64) -> (bool, u64) {
-        let cursors = self.tailer.file_mut(id).map_or(0, |file| file.cursors.len());
+        let cursors = self
+            .tailer
+            .file_mut(id)
+            .map_or(0, |file| file.cursors.len());
         let (mut is_ready_again, mut bytes) = (false, 0_u64);
         for cursor in 0..cursors {
             match self.read_cursor(id, cursor) {
@@ -313,16 +376,25 @@ impl Pipeline {
             && let Some(cursor) = file.cursors.first()
         {
             file.identity_changed = false;
-            self.desk.positions.lock().set_identity(cursor.route.key, file.identity);
+            self.desk
+                .positions
+                .lock()
+                .set_identity(cursor.route.key, file.identity);
         }
         (is_ready_again, bytes)
     }
 
     fn read_cursor(&mut self, id: u64, index: usize) -> Turn {
-        let Some(sink) = self.tailer.file_mut(id).and_then(|file| Some(file.cursors.get(index)?.sink)) else {
+        let Some(sink) = self
+            .tailer
+            .file_mut(id)
+            .and_then(|file| Some(file.cursors.get(index)?.sink))
+        else {
             return Turn::Done(0);
         };
-        let Some(end) = self.plan.sink(sink) else { return Turn::Done(0) };
+        let Some(end) = self.plan.sink(sink) else {
+            return Turn::Done(0);
+        };
         if self.detached.contains(&sink) || !end.outlet.queue.has_room() {
             return Turn::Blocked;
         }
@@ -347,18 +419,48 @@ impl Pipeline {
 
     /// Frames a chunk and copies its lines into the open batch: the path of a line.
     fn encode_chunk(&mut self, id: u64, index: usize, chunk: &Chunk<'_>, now: Instant) -> Turn {
-        let Self { tailer, plan, slots, scratch, stamps, desk, batch_ids, .. } = self;
-        let Some(file) = tailer.file_mut(id) else { return Turn::Done(0) };
-        let Some(source) = plan.sources.get(file.source) else { return Turn::Done(0) };
+        let Self {
+            tailer,
+            plan,
+            slots,
+            scratch,
+            stamps,
+            desk,
+            batch_ids,
+            ..
+        } = self;
+        let Some(file) = tailer.file_mut(id) else {
+            return Turn::Done(0);
+        };
+        let Some(source) = plan.sources.get(file.source) else {
+            return Turn::Done(0);
+        };
         let encoding = file.encoding;
-        let Some(cursor) = file.cursors.get_mut(index) else { return Turn::Done(0) };
+        let Some(cursor) = file.cursors.get_mut(index) else {
+            return Turn::Done(0);
+        };
         let route = &cursor.route;
-        let Some(slot) = slots.get_mut(route.batch) else { return Turn::Done(0) };
-        let Some(end) = plan.sink(slot.sink) else { return Turn::Done(0) };
-        let mut tally = Tally { book: route.book, records: 0, bytes: 0 };
+        let Some(slot) = slots.get_mut(route.batch) else {
+            return Turn::Done(0);
+        };
+        let Some(end) = plan.sink(slot.sink) else {
+            return Turn::Done(0);
+        };
+        let mut tally = Tally {
+            book: route.book,
+            records: 0,
+            bytes: 0,
+        };
         let mut stats = FrameStats::default();
         let mut framer = Framer::new(
-            &source.frame, encoding, &mut cursor.frame, chunk.bytes(), chunk.offset, chunk.end, scratch, &mut stats,
+            &source.frame,
+            encoding,
+            &mut cursor.frame,
+            chunk.bytes(),
+            chunk.offset,
+            chunk.end,
+            scratch,
+            &mut stats,
         );
         let metadata = Metadata::of(source);
         let mut digits = [0_u8; 20];
@@ -371,7 +473,9 @@ impl Pipeline {
                 span: framed.span,
                 timestamp: stamps.next(),
                 labels: &route.labels,
-                metadata: with_offset.as_ref().map_or(metadata.fixed(), Metadata::fixed),
+                metadata: with_offset
+                    .as_ref()
+                    .map_or(metadata.fixed(), Metadata::fixed),
             };
             tally.records += 1;
             tally.bytes += framed.line.len() as u64;
@@ -397,23 +501,36 @@ impl Pipeline {
         let read = offset.saturating_sub(chunk.offset);
         // A finished file is read once more: only a read that finds nothing says that it is drained.
         let is_finishing = file.is_rotated() && read > 0;
-        if is_blocked || !chunk.is_at_end || is_finishing { Turn::More(read) } else { Turn::Done(read) }
+        if is_blocked || !chunk.is_at_end || is_finishing {
+            Turn::More(read)
+        } else {
+            Turn::Done(read)
+        }
     }
 
     /// The content of a file is another one: its cursors begin again, and their positions with them.
     fn start_again(&mut self, id: u64, lost_bytes: &[u64]) {
-        let Some(file) = self.tailer.file_mut(id) else { return };
+        let Some(file) = self.tailer.file_mut(id) else {
+            return;
+        };
         let content = file.content;
         let path: Arc<std::path::Path> = file.path.as_path().into();
         let lost: u64 = lost_bytes.iter().copied().max().unwrap_or(0);
         tracing::info!(path = %path.display(), lost, "file was truncated or replaced, reading from its start");
         for (cursor, lost) in file.cursors.iter_mut().zip(lost_bytes) {
             let route = &mut cursor.route;
-            self.desk.books.change(route.book, |books| books.lost_unread_bytes += lost);
+            self.desk
+                .books
+                .change(route.book, |books| books.lost_unread_bytes += lost);
             let account = self.desk.ledger.account(route.cursor);
             self.desk.ledger.close(route.cursor);
-            route.cursor = CursorId { file: content, sink: cursor.sink };
-            let Some(sink) = self.plan.sink(cursor.sink) else { continue };
+            route.cursor = CursorId {
+                file: content,
+                sink: cursor.sink,
+            };
+            let Some(sink) = self.plan.sink(cursor.sink) else {
+                continue;
+            };
             let name = Arc::clone(&sink.outlet.name);
             let account = account.unwrap_or(Account {
                 route: route.book,
@@ -439,7 +556,11 @@ impl Pipeline {
     fn seal_due(&mut self) {
         let now = now().instant;
         for index in 0..self.slots.len() {
-            let is_due = self.slots.get(index).and_then(|slot| slot.batch.deadline()).is_some_and(|due| due <= now);
+            let is_due = self
+                .slots
+                .get(index)
+                .and_then(|slot| slot.batch.deadline())
+                .is_some_and(|due| due <= now);
             if is_due {
                 self.seal(index);
             }
@@ -447,7 +568,9 @@ impl Pipeline {
     }
 
     fn seal(&mut self, index: usize) {
-        let Some(slot) = self.slots.get_mut(index) else { return };
+        let Some(slot) = self.slots.get_mut(index) else {
+            return;
+        };
         if let Some(end) = self.plan.sink(slot.sink) {
             seal_slot(slot, end, &self.desk, &self.batch_ids, now().instant);
         }
@@ -457,8 +580,13 @@ impl Pipeline {
     fn release_finished(&mut self) {
         let (tailer, desk) = (&mut self.tailer, &self.desk);
         self.finished.retain(|id, is_deleted| {
-            let Some(file) = tailer.file_mut(*id) else { return false };
-            let is_acked = file.cursors.iter().all(|cursor| cursor.route.progress.acked_offset() >= cursor.offset);
+            let Some(file) = tailer.file_mut(*id) else {
+                return false;
+            };
+            let is_acked = file
+                .cursors
+                .iter()
+                .all(|cursor| cursor.route.progress.acked_offset() >= cursor.offset);
             if !is_acked {
                 return true;
             }
@@ -483,8 +611,14 @@ impl Pipeline {
         self.detached.clear();
         self.slots.clear();
         self.buffer = ReadBuffer::new(self.plan.max_line_bytes);
-        let files = self.plan.sources.iter().map(|source| source.files.clone()).collect();
-        self.tailer.reconfigure(self.plan.limits.clone(), files, self.plan.roots.clone());
+        let files = self
+            .plan
+            .sources
+            .iter()
+            .map(|source| source.files.clone())
+            .collect();
+        self.tailer
+            .reconfigure(self.plan.limits.clone(), files, self.plan.roots.clone());
         let ids: Vec<u64> = self.tailer.files().map(|file| file.id).collect();
         for id in ids {
             self.reroute(id);
@@ -493,18 +627,26 @@ impl Pipeline {
 
     /// Gives a file the routes of the new plan.
     fn reroute(&mut self, id: u64) {
-        let Some(path) = self.tailer.file_mut(id).map(|file| file.path.clone()) else { return };
+        let Some(path) = self.tailer.file_mut(id).map(|file| file.path.clone()) else {
+            return;
+        };
         let Some(source_index) = self.tailer.source_of(&path) else {
             if let Some(file) = self.tailer.file_mut(id) {
-                file.cursors.iter().for_each(|cursor| self.desk.ledger.close(cursor.route.cursor));
+                file.cursors
+                    .iter()
+                    .for_each(|cursor| self.desk.ledger.close(cursor.route.cursor));
             }
             self.finished.remove(&id);
             self.tailer.release(id);
             return;
         };
-        let Some(file) = self.tailer.file_mut(id) else { return };
+        let Some(file) = self.tailer.file_mut(id) else {
+            return;
+        };
         file.source = source_index;
-        let Some(source) = self.plan.sources.get(source_index) else { return };
+        let Some(source) = self.plan.sources.get(source_index) else {
+            return;
+        };
         let sinks = source.sinks.clone();
         let labels = labels_of(source, &path);
         let ledger = &self.desk.ledger;
@@ -518,11 +660,18 @@ impl Pipeline {
         let now_ns = unix_ns();
         let (key, stored) = self.desk.positions.recall(file, now_ns);
         for sink in sinks {
-            let kept = self.tailer.file_mut(id).and_then(|file| file.cursors.iter().position(|cursor| cursor.sink == sink));
+            let kept = self
+                .tailer
+                .file_mut(id)
+                .and_then(|file| file.cursors.iter().position(|cursor| cursor.sink == sink));
             match (kept, key) {
                 (Some(index), _) => {
                     let slot = self.slot_of(id, sink).unwrap_or(0);
-                    if let Some(cursor) = self.tailer.file_mut(id).and_then(|file| file.cursors.get_mut(index)) {
+                    if let Some(cursor) = self
+                        .tailer
+                        .file_mut(id)
+                        .and_then(|file| file.cursors.get_mut(index))
+                    {
                         cursor.route.labels = labels.clone();
                         cursor.route.batch = slot;
                     }
@@ -535,11 +684,15 @@ impl Pipeline {
     }
 
     fn count_lost(&mut self, source: usize, bytes: u64) {
-        let Some(source) = self.plan.sources.get(source) else { return };
+        let Some(source) = self.plan.sources.get(source) else {
+            return;
+        };
         for sink in &source.sinks {
             if let Some(end) = self.plan.sink(*sink) {
                 let book = self.desk.books.route(&source.name, &end.outlet.name);
-                self.desk.books.change(book, |books| books.lost_unread_bytes += bytes);
+                self.desk
+                    .books
+                    .change(book, |books| books.lost_unread_bytes += bytes);
             }
         }
     }
@@ -548,10 +701,14 @@ impl Pipeline {
         let now = now().instant;
         let mut statuses = Vec::new();
         for file in self.tailer.files() {
-            let Some(source) = self.plan.sources.get(file.source) else { continue };
+            let Some(source) = self.plan.sources.get(file.source) else {
+                continue;
+            };
             let size_bytes = file.look_at_len().unwrap_or(file.known_len);
             for cursor in &file.cursors {
-                let Some(sink) = self.plan.sink(cursor.sink) else { continue };
+                let Some(sink) = self.plan.sink(cursor.sink) else {
+                    continue;
+                };
                 let oldest = self.desk.ledger.oldest_unresolved(cursor.route.cursor);
                 statuses.push(FileStatus {
                     source: source.name.to_string(),
@@ -583,7 +740,10 @@ impl Pipeline {
     fn publish(&mut self) {
         let stats = self.tailer.take_stats();
         let (watched, polled) = self.tailer.watched_and_polled();
-        let (files, open) = (self.tailer.files().count() as u64, self.tailer.open_files() as u64);
+        let (files, open) = (
+            self.tailer.files().count() as u64,
+            self.tailer.open_files() as u64,
+        );
         self.tailing_mut(|status| {
             status.files = files;
             status.scanned_workers = 1;
@@ -615,7 +775,10 @@ impl Tally {
         if self.records == 0 {
             return;
         }
-        let (records, bytes) = (std::mem::take(&mut self.records), std::mem::take(&mut self.bytes));
+        let (records, bytes) = (
+            std::mem::take(&mut self.records),
+            std::mem::take(&mut self.bytes),
+        );
         desk.books.change(self.book, |books| {
             books.read_records += records;
             books.read_bytes += bytes;
@@ -635,11 +798,19 @@ impl<'a> Metadata<'a> {
     fn of(source: &'a SourceEnd) -> Self {
         let mut pairs = [("", ""); MAX_METADATA];
         let mut len = 0;
-        for (target, (name, value)) in pairs.iter_mut().zip(&source.structured_metadata).take(MAX_METADATA - 1) {
+        for (target, (name, value)) in pairs
+            .iter_mut()
+            .zip(&source.structured_metadata)
+            .take(MAX_METADATA - 1)
+        {
             *target = (name, value);
             len += 1;
         }
-        Self { pairs, len, offset_name: source.offset_metadata.as_deref() }
+        Self {
+            pairs,
+            len,
+            offset_name: source.offset_metadata.as_deref(),
+        }
     }
 
     /// The pairs that every record has.
@@ -654,7 +825,11 @@ impl<'a> Metadata<'a> {
         'a: 'r,
     {
         let name = self.offset_name?;
-        let mut all = Metadata { pairs: self.pairs, len: self.len, offset_name: None };
+        let mut all = Metadata {
+            pairs: self.pairs,
+            len: self.len,
+            offset_name: None,
+        };
         *all.pairs.get_mut(all.len)? = (name, decimal(offset, digits));
         all.len += 1;
         Some(all)
@@ -674,14 +849,27 @@ fn decimal(mut value: u64, digits: &mut [u8; 20]) -> &str {
     std::str::from_utf8(digits.get(start..).unwrap_or_default()).unwrap_or_default()
 }
 
-fn seal_slot(slot: &mut Slot, end: &crate::route::SinkEnd, desk: &Desk, ids: &AtomicU64, now: Instant) {
+fn seal_slot(
+    slot: &mut Slot,
+    end: &crate::route::SinkEnd,
+    desk: &Desk,
+    ids: &AtomicU64,
+    now: Instant,
+) {
     let id = BatchId(ids.fetch_add(1, Ordering::Relaxed));
-    let Some((batch, stats)) = slot.batch.seal(id) else { return };
+    let Some((batch, stats)) = slot.batch.seal(id) else {
+        return;
+    };
     desk.ledger.enter(&batch.spans, now);
     if stats.replaced_utf8_records > 0
-        && let Some(account) = batch.spans.first().and_then(|span| desk.ledger.account(span.cursor))
+        && let Some(account) = batch
+            .spans
+            .first()
+            .and_then(|span| desk.ledger.account(span.cursor))
     {
-        desk.books.change(account.route, |books| books.replaced_lines += stats.replaced_utf8_records);
+        desk.books.change(account.route, |books| {
+            books.replaced_lines += stats.replaced_utf8_records
+        });
     }
     end.outlet.queue.push(batch);
 }
@@ -710,13 +898,24 @@ fn account_of(route: &Route, sink: &Arc<str>, file: &TailedFile<Route>) -> Accou
 }
 
 /// The two clocks, read where a turn begins.
-#[expect(clippy::disallowed_methods, reason = "the one place of the engine that reads the clocks")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place of the engine that reads the clocks"
+)]
 pub(crate) fn now() -> Now {
-    Now { instant: Instant::now(), unix_ns: unix_ns() }
+    Now {
+        instant: Instant::now(),
+        unix_ns: unix_ns(),
+    }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the one place of the engine that reads the clocks")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place of the engine that reads the clocks"
+)]
 pub(crate) fn unix_ns() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+    since.map_or(0, |since| {
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    })
 }

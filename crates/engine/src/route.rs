@@ -71,17 +71,30 @@ impl Plan {
     /// Makes the plan of the first thread; [`Plan::for_shard`] makes the others'.
     pub(crate) fn new(config: &EngineConfig, sinks: Vec<SinkEnd>) -> Self {
         let ids: Vec<u32> = sinks.iter().map(|sink| sink.outlet.id).collect();
-        let sources: Vec<SourceEnd> = config.sources.iter().map(|source| source_end(source, &ids)).collect();
+        let sources: Vec<SourceEnd> = config
+            .sources
+            .iter()
+            .map(|source| source_end(source, &ids))
+            .collect();
         let tailing = &config.tailing;
         let roots: Vec<&Path> = sources
             .iter()
             .flat_map(|source| source.files.patterns.roots())
             .map(|root| root.dir.as_path())
-            .chain(tailing.allowed_roots.iter().map(std::path::PathBuf::as_path))
+            .chain(
+                tailing
+                    .allowed_roots
+                    .iter()
+                    .map(std::path::PathBuf::as_path),
+            )
             .collect();
         Self {
             roots: AllowedRoots::new(roots),
-            max_line_bytes: sources.iter().map(|source| source.frame.max_line_bytes).max().unwrap_or(0),
+            max_line_bytes: sources
+                .iter()
+                .map(|source| source.frame.max_line_bytes)
+                .max()
+                .unwrap_or(0),
             sources,
             sinks,
             limits: TailerLimits {
@@ -103,7 +116,10 @@ impl Plan {
     /// Returns whether a pattern begins on a network file system.
     pub(crate) fn has_remote_roots(&self) -> bool {
         let mounts = tailwater_tailer::mount_table();
-        let mut roots = self.sources.iter().flat_map(|source| source.files.patterns.roots());
+        let mut roots = self
+            .sources
+            .iter()
+            .flat_map(|source| source.files.patterns.roots());
         roots.any(|root| tailwater_tailer::is_remote(&root.dir, &mounts))
     }
 
@@ -148,10 +164,22 @@ fn source_end(source: &SourceConfig, sink_ids: &[u32]) -> SourceEnd {
 pub(crate) fn labels_of(source: &SourceEnd, path: &Path) -> LabelSet {
     let path: String = String::from_utf8_lossy(path.as_os_str().as_encoded_bytes())
         .chars()
-        .flat_map(|char| if char.is_control() { char.escape_default().collect() } else { vec![char] })
+        .flat_map(|char| {
+            if char.is_control() {
+                char.escape_default().collect()
+            } else {
+                vec![char]
+            }
+        })
         .collect();
-    let own = source.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let path_label = source.path_label.as_deref().filter(|name| source.labels.iter().all(|(own, _)| own != name));
+    let own = source
+        .labels
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()));
+    let path_label = source
+        .path_label
+        .as_deref()
+        .filter(|name| source.labels.iter().all(|(own, _)| own != name));
     let pairs = own.chain(path_label.map(|name| (name, path.as_str())));
     // The configuration was checked: names are valid, and the path's name is not given twice.
     LabelSet::new(pairs).unwrap_or_else(|_| {

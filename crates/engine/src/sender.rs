@@ -87,19 +87,35 @@ impl Outlet {
 
     /// Returns the failure that the sink has not recovered from.
     pub(crate) fn failure(&self) -> Option<Failure> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn fail(&self, reason: &'static str, detail: &str, attempts: u32, retry_in: Duration) {
-        let mut failures = self.counts.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failures = self
+            .counts
+            .failures
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         *failures.entry(reason).or_default() += 1;
         drop(failures);
-        let failure = Failure { reason, detail: detail.to_owned(), attempts };
+        let failure = Failure {
+            reason,
+            detail: detail.to_owned(),
+            attempts,
+        };
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
         if attempts == 1 || attempts.is_multiple_of(LOG_EVERY_ATTEMPTS) {
             let retry_in_ms = u64::try_from(retry_in.as_millis()).unwrap_or(u64::MAX);
             tracing::warn!(
-                sink = &*self.name, target = self.deliver.target(), reason, detail, attempts, retry_in_ms,
+                sink = &*self.name,
+                target = self.deliver.target(),
+                reason,
+                detail,
+                attempts,
+                retry_in_ms,
                 "delivery failed, will retry"
             );
         }
@@ -107,9 +123,17 @@ impl Outlet {
     }
 
     fn recover(&self) {
-        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let failure = self
+            .failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some(failure) = failure {
-            tracing::info!(sink = &*self.name, attempts = failure.attempts, "delivering again");
+            tracing::info!(
+                sink = &*self.name,
+                attempts = failure.attempts,
+                "delivering again"
+            );
         }
     }
 }
@@ -134,11 +158,23 @@ pub(crate) async fn run(outlet: Arc<Outlet>, desk: Arc<Desk>) {
 
 /// Sends a batch until every record of it is delivered or rejected, and settles it.
 async fn deliver_and_resolve(batch: EncodedBatch, outlet: &Outlet, desk: &Desk) {
-    outlet.counts.in_flight_batches.fetch_add(1, Ordering::Relaxed);
+    outlet
+        .counts
+        .in_flight_batches
+        .fetch_add(1, Ordering::Relaxed);
     let rejected = deliver_whole(&batch, outlet).await;
-    outlet.counts.in_flight_batches.fetch_sub(1, Ordering::Relaxed);
-    outlet.counts.delivered_batches.fetch_add(1, Ordering::Relaxed);
-    outlet.counts.delivered_bytes.fetch_add(batch.body.len() as u64, Ordering::Relaxed);
+    outlet
+        .counts
+        .in_flight_batches
+        .fetch_sub(1, Ordering::Relaxed);
+    outlet
+        .counts
+        .delivered_batches
+        .fetch_add(1, Ordering::Relaxed);
+    outlet
+        .counts
+        .delivered_bytes
+        .fetch_add(batch.body.len() as u64, Ordering::Relaxed);
     outlet.recover();
     settle(&batch, &rejected, outlet, desk);
     outlet.queue.resolved(batch.memory_bytes());
@@ -161,7 +197,10 @@ struct Piece {
 /// What one send came to.
 enum Sent {
     Delivered,
-    Refused { reason: &'static str, ignored: Option<Ignored> },
+    Refused {
+        reason: &'static str,
+        ignored: Option<Ignored>,
+    },
 }
 
 /// Delivers all that can be delivered of a batch; returns what was refused.
@@ -170,7 +209,10 @@ async fn deliver_whole(batch: &EncodedBatch, outlet: &Outlet) -> Vec<Rejected> {
     // Where the backend says how many it refused and that it stored the others, the search ends
     // when as many are found.
     let mut refused_in_all: Option<u64> = None;
-    let mut pieces = vec![Piece { batch: batch.clone(), first_record: 0 }];
+    let mut pieces = vec![Piece {
+        batch: batch.clone(),
+        first_record: 0,
+    }];
     while let Some(piece) = pieces.pop() {
         if refused_in_all.is_some_and(|refused| rejected.len() as u64 >= refused) {
             break;
@@ -184,13 +226,18 @@ async fn deliver_whole(batch: &EncodedBatch, outlet: &Outlet) -> Vec<Rejected> {
             ignored.ignored == ignored.out_of && ignored.out_of == u64::from(records)
         });
         if records == batch.records() {
-            refused_in_all = ignored.map(|ignored| ignored.ignored).filter(|refused| *refused > 0);
+            refused_in_all = ignored
+                .map(|ignored| ignored.ignored)
+                .filter(|refused| *refused > 0);
         }
         match halve(&piece, outlet) {
             Some((first, second)) if !is_all_refused => pieces.extend([second, first]),
             _ => {
                 let indexes = piece.first_record..piece.first_record.saturating_add(records);
-                rejected.extend(indexes.map(|record_index| Rejected { record_index, reason }));
+                rejected.extend(indexes.map(|record_index| Rejected {
+                    record_index,
+                    reason,
+                }));
             }
         }
     }
@@ -204,11 +251,24 @@ async fn send_until_answered(batch: &EncodedBatch, outlet: &Outlet) -> Sent {
         outlet.counts.requests.fetch_add(1, Ordering::Relaxed);
         match outlet.deliver.deliver(batch).await {
             Ok(_) => return Sent::Delivered,
-            Err(DeliverError::Refused { reason, detail, ignored }) => {
-                tracing::debug!(sink = &*outlet.name, reason, detail, "batch refused, looking for the record");
+            Err(DeliverError::Refused {
+                reason,
+                detail,
+                ignored,
+            }) => {
+                tracing::debug!(
+                    sink = &*outlet.name,
+                    reason,
+                    detail,
+                    "batch refused, looking for the record"
+                );
                 return Sent::Refused { reason, ignored };
             }
-            Err(DeliverError::Retryable { reason, detail, retry_after }) => {
+            Err(DeliverError::Retryable {
+                reason,
+                detail,
+                retry_after,
+            }) => {
                 let wait = backoff.next_wait(retry_after);
                 outlet.fail(reason, &detail, backoff.attempts(), wait);
                 tokio::time::sleep(wait).await;
@@ -227,12 +287,19 @@ fn halve(piece: &Piece, outlet: &Outlet) -> Option<(Piece, Piece)> {
     let (first, second) = match outlet.deliver.split(&piece.batch.body, at) {
         Ok(halves) => halves,
         Err(error) => {
-            tracing::error!(sink = &*outlet.name, error = &error as &dyn std::error::Error, "cannot split a refused batch");
+            tracing::error!(
+                sink = &*outlet.name,
+                error = &error as &dyn std::error::Error,
+                "cannot split a refused batch"
+            );
             return None;
         }
     };
     outlet.counts.splits.fetch_add(1, Ordering::Relaxed);
-    let (first_ends, second_ends) = piece.batch.record_ends.split_at_checked(usize::try_from(at).ok()?)?;
+    let (first_ends, second_ends) = piece
+        .batch
+        .record_ends
+        .split_at_checked(usize::try_from(at).ok()?)?;
     let part = |body, record_ends: &[u32], first_record| Piece {
         batch: EncodedBatch {
             id: piece.batch.id,
@@ -255,14 +322,22 @@ fn settle(batch: &EncodedBatch, rejected: &[Rejected], outlet: &Outlet, desk: &D
     for span in &batch.spans {
         let records = first_record..first_record.saturating_add(span.records);
         first_record = records.end;
-        let Some(account) = desk.ledger.account(span.cursor) else { continue };
-        let mut refused: Vec<&Rejected> =
-            rejected.iter().filter(|rejected| records.contains(&rejected.record_index)).collect();
+        let Some(account) = desk.ledger.account(span.cursor) else {
+            continue;
+        };
+        let mut refused: Vec<&Rejected> = rejected
+            .iter()
+            .filter(|rejected| records.contains(&rejected.record_index))
+            .collect();
         refused.sort_unstable_by_key(|rejected| rejected.record_index);
         desk.books.change(account.route, |books| {
             books.in_flight_records -= u64::from(span.records);
             books.acked_records += u64::from(span.records) - refused.len() as u64;
-            books.acked_bytes += if refused.is_empty() { span.line_bytes } else { 0 };
+            books.acked_bytes += if refused.is_empty() {
+                span.line_bytes
+            } else {
+                0
+            };
             for rejected in &refused {
                 *books.rejected_records.entry(rejected.reason).or_default() += 1;
             }
@@ -275,7 +350,9 @@ fn settle(batch: &EncodedBatch, rejected: &[Rejected], outlet: &Outlet, desk: &D
 /// Names the refused records by file and offset, never by content.
 fn report(batch: &EncodedBatch, refused: &[&Rejected], path: &std::path::Path, outlet: &Outlet) {
     for rejected in refused.iter().take(MAX_LOGGED_REFUSALS) {
-        let offset = batch.origin(rejected.record_index).map(|origin| origin.span.start);
+        let offset = batch
+            .origin(rejected.record_index)
+            .map(|origin| origin.span.start);
         tracing::error!(
             sink = &*outlet.name, path = %path.display(), offset, reason = rejected.reason,
             "record rejected by the sink for good"

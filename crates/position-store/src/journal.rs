@@ -50,11 +50,15 @@ impl OpenError {
     /// Says what the operator can do.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Storage { .. } => "give the agent's user a directory that it may write in, with room: `data_dir`",
+            Self::Storage { .. } => {
+                "give the agent's user a directory that it may write in, with room: `data_dir`"
+            }
             Self::Unusable { .. } => {
                 "move the files `positions-*.journal` away to begin anew: every file is then sent from its first byte again"
             }
-            Self::NewerVersion { .. } => "run the version that wrote them, or move the files `positions-*.journal` away",
+            Self::NewerVersion { .. } => {
+                "run the version that wrote them, or move the files `positions-*.journal` away"
+            }
         }
     }
 }
@@ -114,23 +118,39 @@ pub fn open(
     now_ns: u64,
 ) -> Result<(PositionStore, Journal, Recovery), OpenError> {
     let directory = storage.directory().to_owned();
-    let fail = |source| OpenError::Storage { directory: directory.clone(), source };
+    let fail = |source| OpenError::Storage {
+        directory: directory.clone(),
+        source,
+    };
     let generations = generations(&*storage).map_err(fail)?;
     let mut recovery = Recovery::default();
     let mut store = PositionStore::new(limits);
     let mut found = false;
     for (index, generation) in generations.iter().enumerate() {
-        let Ok(bytes) = storage.read(&name(*generation), limits.max_journal_bytes) else { continue };
+        let Ok(bytes) = storage.read(&name(*generation), limits.max_journal_bytes) else {
+            continue;
+        };
         match Loaded::read(&bytes, limits) {
             Loaded::Unusable => recovery.used_previous = true,
-            Loaded::Newer(version) => return Err(OpenError::NewerVersion { directory, found: version }),
+            Loaded::Newer(version) => {
+                return Err(OpenError::NewerVersion {
+                    directory,
+                    found: version,
+                });
+            }
             Loaded::Usable(mut loaded) => {
                 if loaded.recovery.damaged_frames > 0 {
                     let before = generations.get(index + 1);
-                    loaded.adopt_from(before.and_then(|before| storage.read(&name(*before), limits.max_journal_bytes).ok()));
+                    loaded.adopt_from(before.and_then(|before| {
+                        storage.read(&name(*before), limits.max_journal_bytes).ok()
+                    }));
                 }
                 let used_previous = recovery.used_previous;
-                recovery = Recovery { generation: *generation, used_previous, ..loaded.recovery };
+                recovery = Recovery {
+                    generation: *generation,
+                    used_previous,
+                    ..loaded.recovery
+                };
                 store = loaded.store;
                 found = true;
                 break;
@@ -138,12 +158,22 @@ pub fn open(
         }
     }
     if !found && !generations.is_empty() {
-        return Err(OpenError::Unusable { directory, generations: generations.len() });
+        return Err(OpenError::Unusable {
+            directory,
+            generations: generations.len(),
+        });
     }
     recovery.files = store.len();
     let newest = generations.first().copied().unwrap_or(0);
-    let mut journal = Journal { storage, limits, generation: newest, file: None };
-    journal.write_generation(&store.snapshot(), now_ns).map_err(fail)?;
+    let mut journal = Journal {
+        storage,
+        limits,
+        generation: newest,
+        file: None,
+    };
+    journal
+        .write_generation(&store.snapshot(), now_ns)
+        .map_err(fail)?;
     Ok((store, journal, recovery))
 }
 
@@ -179,7 +209,12 @@ impl Journal {
     /// Returns whether the journal holds mostly what is no longer true.
     pub fn needs_compaction(&self, live_bytes: u64) -> bool {
         let len = self.file.as_ref().map_or(u64::MAX, |file| file.len());
-        self.file.is_some() && len > self.limits.min_compaction_bytes.max(live_bytes.saturating_mul(COMPACTION_FACTOR))
+        self.file.is_some()
+            && len
+                > self
+                    .limits
+                    .min_compaction_bytes
+                    .max(live_bytes.saturating_mul(COMPACTION_FACTOR))
     }
 
     /// Writes a new generation that holds the snapshot alone, and goes on with it.
@@ -190,7 +225,8 @@ impl Journal {
     /// # Errors
     /// [`JournalError`]; the journal is poisoned where the new generation could not be opened.
     pub fn compact(&mut self, snapshot: &Snapshot) -> Result<(), JournalError> {
-        self.write_generation(snapshot, 0).map_err(JournalError::Storage)
+        self.write_generation(snapshot, 0)
+            .map_err(JournalError::Storage)
     }
 
     fn write_generation(&mut self, snapshot: &Snapshot, now_ns: u64) -> Result<(), StorageError> {
@@ -214,9 +250,16 @@ impl Journal {
 
     /// Removes what is no longer needed. A generation that stays costs space and nothing else.
     fn remove_old(&self) {
-        for generation in generations(&*self.storage).unwrap_or_default().into_iter().skip(KEPT_GENERATIONS) {
+        for generation in generations(&*self.storage)
+            .unwrap_or_default()
+            .into_iter()
+            .skip(KEPT_GENERATIONS)
+        {
             if let Err(error) = self.storage.remove(&name(generation)) {
-                tracing::warn!(error = &error as &dyn std::error::Error, "cannot remove an old position journal");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot remove an old position journal"
+                );
             }
         }
     }
@@ -229,7 +272,12 @@ fn name(generation: u64) -> String {
 /// Returns the generations of a directory, the newest first.
 fn generations(storage: &dyn Storage) -> Result<Vec<u64>, StorageError> {
     let names = storage.list()?;
-    let number = |name: &String| name.strip_prefix("positions-")?.strip_suffix(".journal")?.parse().ok();
+    let number = |name: &String| {
+        name.strip_prefix("positions-")?
+            .strip_suffix(".journal")?
+            .parse()
+            .ok()
+    };
     let mut generations: Vec<u64> = names.iter().filter_map(number).collect();
     generations.sort_unstable_by(|a, b| b.cmp(a));
     Ok(generations)
@@ -274,10 +322,16 @@ impl Loaded {
                     generation.recovery.damaged_frames += 1;
                     generation.recovery.skipped_bytes += skipped_bytes;
                 }
-                Scanned::TornTail { tail_bytes, .. } => generation.recovery.torn_tail_bytes = tail_bytes,
+                Scanned::TornTail { tail_bytes, .. } => {
+                    generation.recovery.torn_tail_bytes = tail_bytes
+                }
             }
         }
-        if has_header && has_snapshot { Self::Usable(Box::new(generation)) } else { Self::Unusable }
+        if has_header && has_snapshot {
+            Self::Usable(Box::new(generation))
+        } else {
+            Self::Unusable
+        }
     }
 }
 
@@ -292,9 +346,18 @@ impl Generation {
     /// Takes files that damage has hit from the generation before, where they may be behind: that
     /// costs duplicates and no line.
     fn adopt_from(&mut self, before: Option<Vec<u8>>) {
-        let limits = StoreLimits { max_files: usize::MAX, ..StoreLimits::default() };
-        let Some(Loaded::Usable(before)) = before.map(|bytes| Loaded::read(&bytes, limits)) else { return };
-        for file in before.store.files().filter(|file| !self.forgotten.contains(&file.key)) {
+        let limits = StoreLimits {
+            max_files: usize::MAX,
+            ..StoreLimits::default()
+        };
+        let Some(Loaded::Usable(before)) = before.map(|bytes| Loaded::read(&bytes, limits)) else {
+            return;
+        };
+        for file in before
+            .store
+            .files()
+            .filter(|file| !self.forgotten.contains(&file.key))
+        {
             if self.store.get(file.key).is_none() {
                 self.recovery.recovered_files += 1;
                 self.store.adopt(file);

@@ -10,5 +10,6 @@ mod state;
 
 pub use journal::{Journal, JournalError, OpenError, Recovery, open};
 pub use state::{
-    FileKey, Group, Position, PositionStore, Snapshot, StoreFull, StoreLimits, StoredFile, StoredPosition,
+    FileKey, Group, Position, PositionStore, Snapshot, StoreFull, StoreLimits, StoredFile,
+    StoredPosition,
 };

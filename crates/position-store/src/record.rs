@@ -30,8 +30,18 @@ pub(crate) const MAX_PAYLOAD_BYTES: usize = 128 * 1024;
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Record {
-    File { key: FileKey, identity: FileIdentity, path: PathBuf, updated_ns: u64 },
-    Position { key: FileKey, sink: Arc<str>, position: Position, updated_ns: u64 },
+    File {
+        key: FileKey,
+        identity: FileIdentity,
+        path: PathBuf,
+        updated_ns: u64,
+    },
+    Position {
+        key: FileKey,
+        sink: Arc<str>,
+        position: Position,
+        updated_ns: u64,
+    },
     Forget(FileKey),
 }
 
@@ -59,7 +69,12 @@ impl Record {
     pub(crate) fn append(&self, bytes: &mut Vec<u8>) {
         let mut payload = Vec::with_capacity(128);
         let kind = match self {
-            Self::File { key, identity, path, updated_ns } => {
+            Self::File {
+                key,
+                identity,
+                path,
+                updated_ns,
+            } => {
                 payload.extend_from_slice(&key.0.to_le_bytes());
                 payload.extend_from_slice(&identity.device.to_le_bytes());
                 payload.extend_from_slice(&identity.inode.to_le_bytes());
@@ -69,7 +84,12 @@ impl Record {
                 payload.extend_from_slice(path.as_os_str().as_bytes());
                 KIND_FILE
             }
-            Self::Position { key, sink, position, updated_ns } => {
+            Self::Position {
+                key,
+                sink,
+                position,
+                updated_ns,
+            } => {
                 payload.extend_from_slice(&key.0.to_le_bytes());
                 payload.extend_from_slice(&position.offset.to_le_bytes());
                 payload.extend_from_slice(&position.marker.len.to_le_bytes());
@@ -98,7 +118,10 @@ impl Record {
                 identity: FileIdentity {
                     device: fields.u64()?,
                     inode: fields.u64()?,
-                    fingerprint: Fingerprint { len: fields.u16()?, hash: fields.u128()? },
+                    fingerprint: Fingerprint {
+                        len: fields.u16()?,
+                        hash: fields.u128()?,
+                    },
                 },
                 updated_ns: fields.u64()?,
                 path: PathBuf::from(OsString::from_vec(fields.0.to_vec())),
@@ -107,7 +130,10 @@ impl Record {
                 key: FileKey(fields.u64()?),
                 position: Position {
                     offset: fields.u64()?,
-                    marker: Marker { len: fields.u16()?, hash: fields.u64()? },
+                    marker: Marker {
+                        len: fields.u16()?,
+                        hash: fields.u64()?,
+                    },
                 },
                 updated_ns: fields.u64()?,
                 sink: std::str::from_utf8(fields.0).ok()?.into(),

@@ -59,7 +59,11 @@ pub struct StoreLimits {
 impl Default for StoreLimits {
     /// Twice the files that are followed by default, for those that are gone and not yet forgotten.
     fn default() -> Self {
-        Self { max_files: 200_000, max_journal_bytes: 512 << 20, min_compaction_bytes: 1 << 20 }
+        Self {
+            max_files: 200_000,
+            max_journal_bytes: 512 << 20,
+            min_compaction_bytes: 1 << 20,
+        }
     }
 }
 
@@ -135,13 +139,21 @@ impl PositionStore {
 
     /// Returns the files with this inode: several where it was reused.
     pub fn find(&self, device: u64, inode: u64) -> impl Iterator<Item = &StoredFile> {
-        let keys = self.by_inode.get(&(device, inode)).map(Vec::as_slice).unwrap_or_default();
+        let keys = self
+            .by_inode
+            .get(&(device, inode))
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         keys.iter().filter_map(|key| self.files.get(key))
     }
 
     /// Returns the files that were found under this path: one for each generation.
     pub fn find_by_path(&self, path: &Path) -> impl Iterator<Item = &StoredFile> {
-        let keys = self.by_path.get(path).map(Vec::as_slice).unwrap_or_default();
+        let keys = self
+            .by_path
+            .get(path)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         keys.iter().filter_map(|key| self.files.get(key))
     }
 
@@ -149,19 +161,34 @@ impl PositionStore {
     ///
     /// # Errors
     /// [`StoreFull`] at the limit of files.
-    pub fn insert(&mut self, identity: FileIdentity, path: &Path, now_ns: u64) -> Result<FileKey, StoreFull> {
+    pub fn insert(
+        &mut self,
+        identity: FileIdentity,
+        path: &Path,
+        now_ns: u64,
+    ) -> Result<FileKey, StoreFull> {
         if self.files.len() >= self.limits.max_files {
-            return Err(StoreFull { max_files: self.limits.max_files });
+            return Err(StoreFull {
+                max_files: self.limits.max_files,
+            });
         }
         let key = FileKey(self.next_key);
-        self.put(StoredFile { key, identity, path: path.to_owned(), updated_ns: now_ns, positions: Vec::new() });
+        self.put(StoredFile {
+            key,
+            identity,
+            path: path.to_owned(),
+            updated_ns: now_ns,
+            positions: Vec::new(),
+        });
         self.dirty_files.insert(key);
         Ok(key)
     }
 
     /// Enters who a file is now: its fingerprint has grown, or its content is another.
     pub fn set_identity(&mut self, key: FileKey, identity: FileIdentity) {
-        let Some(file) = self.files.get_mut(&key) else { return };
+        let Some(file) = self.files.get_mut(&key) else {
+            return;
+        };
         if file.identity == identity {
             return;
         }
@@ -177,9 +204,14 @@ impl PositionStore {
 
     /// Moves a position. In memory at once; durable once the next group is.
     pub fn set_position(&mut self, key: FileKey, sink: &str, position: Position, now_ns: u64) {
-        let Some(file) = self.files.get_mut(&key) else { return };
+        let Some(file) = self.files.get_mut(&key) else {
+            return;
+        };
         file.updated_ns = now_ns;
-        let stored = file.positions.iter_mut().find(|stored| &*stored.sink == sink);
+        let stored = file
+            .positions
+            .iter_mut()
+            .find(|stored| &*stored.sink == sink);
         let sink = match stored {
             Some(stored) if stored.position == position => return,
             Some(stored) => {
@@ -188,7 +220,10 @@ impl PositionStore {
             }
             None => {
                 let sink: Arc<str> = sink.into();
-                file.positions.push(StoredPosition { sink: Arc::clone(&sink), position });
+                file.positions.push(StoredPosition {
+                    sink: Arc::clone(&sink),
+                    position,
+                });
                 sink
             }
         };
@@ -206,7 +241,11 @@ impl PositionStore {
 
     /// Forgets the files whose positions moved last before `older_than_ns` and that `keep` does not
     /// want; returns them.
-    pub fn expire(&mut self, older_than_ns: u64, keep: impl Fn(FileKey) -> bool) -> Vec<StoredFile> {
+    pub fn expire(
+        &mut self,
+        older_than_ns: u64,
+        keep: impl Fn(FileKey) -> bool,
+    ) -> Vec<StoredFile> {
         let old: Vec<StoredFile> = self
             .files
             .values()
@@ -230,11 +269,20 @@ impl PositionStore {
             Record::of_file(file).append(&mut bytes);
         }
         for (key, sink) in &positions {
-            let Some(file) = self.files.get(key) else { continue };
-            let Some(stored) = file.positions.iter().find(|stored| stored.sink == *sink) else { continue };
+            let Some(file) = self.files.get(key) else {
+                continue;
+            };
+            let Some(stored) = file.positions.iter().find(|stored| stored.sink == *sink) else {
+                continue;
+            };
             Record::of_position(file, stored).append(&mut bytes);
         }
-        (!bytes.is_empty()).then_some(Group { bytes, files, positions, forgotten })
+        (!bytes.is_empty()).then_some(Group {
+            bytes,
+            files,
+            positions,
+            forgotten,
+        })
     }
 
     /// Takes back a group that could not be written: it is part of the next one.
@@ -264,13 +312,32 @@ impl PositionStore {
     /// Applies a record that was read.
     pub(crate) fn apply(&mut self, record: Record) {
         match record {
-            Record::File { key, identity, path, updated_ns } => {
-                let positions = self.take(key).map(|file| file.positions).unwrap_or_default();
+            Record::File {
+                key,
+                identity,
+                path,
+                updated_ns,
+            } => {
+                let positions = self
+                    .take(key)
+                    .map(|file| file.positions)
+                    .unwrap_or_default();
                 if self.files.len() < self.limits.max_files {
-                    self.put(StoredFile { key, identity, path, updated_ns, positions });
+                    self.put(StoredFile {
+                        key,
+                        identity,
+                        path,
+                        updated_ns,
+                        positions,
+                    });
                 }
             }
-            Record::Position { key, sink, position, updated_ns } => {
+            Record::Position {
+                key,
+                sink,
+                position,
+                updated_ns,
+            } => {
                 self.set_position(key, &sink, position, updated_ns);
             }
             Record::Forget(key) => drop(self.take(key)),
@@ -289,20 +356,31 @@ impl PositionStore {
     fn put(&mut self, file: StoredFile) {
         let key = file.key;
         self.next_key = self.next_key.max(key.0.saturating_add(1));
-        self.by_inode.entry((file.identity.device, file.identity.inode)).or_default().push(key);
+        self.by_inode
+            .entry((file.identity.device, file.identity.inode))
+            .or_default()
+            .push(key);
         self.by_path.entry(file.path.clone()).or_default().push(key);
         self.files.insert(key, file);
     }
 
     fn take(&mut self, key: FileKey) -> Option<StoredFile> {
         let file = self.files.remove(&key)?;
-        remove_key(&mut self.by_inode, &(file.identity.device, file.identity.inode), key);
+        remove_key(
+            &mut self.by_inode,
+            &(file.identity.device, file.identity.inode),
+            key,
+        );
         remove_key(&mut self.by_path, &file.path, key);
         Some(file)
     }
 }
 
-fn remove_key<I: std::hash::Hash + Eq + Clone>(index: &mut HashMap<I, Vec<FileKey>>, at: &I, key: FileKey) {
+fn remove_key<I: std::hash::Hash + Eq + Clone>(
+    index: &mut HashMap<I, Vec<FileKey>>,
+    at: &I,
+    key: FileKey,
+) {
     if let Some(keys) = index.get_mut(at) {
         keys.retain(|known| *known != key);
         if keys.is_empty() {

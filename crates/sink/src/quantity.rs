@@ -14,10 +14,19 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         "m" => 60_000,
         "h" => 3_600_000,
         "d" => 86_400_000,
-        _ => return Err(format!("`{text}` is not a duration: write it like `500ms`, `10s`, `5m` or `24h`")),
+        _ => {
+            return Err(format!(
+                "`{text}` is not a duration: write it like `500ms`, `10s`, `5m` or `24h`"
+            ));
+        }
     };
-    let value: Option<u64> = number.parse().ok().and_then(|value: u64| value.checked_mul(factor_ms));
-    value.map(Duration::from_millis).ok_or_else(|| format!("`{text}` is not a duration: write it like `500ms` or `10s`"))
+    let value: Option<u64> = number
+        .parse()
+        .ok()
+        .and_then(|value: u64| value.checked_mul(factor_ms));
+    value
+        .map(Duration::from_millis)
+        .ok_or_else(|| format!("`{text}` is not a duration: write it like `500ms` or `10s`"))
 }
 
 /// Reads a size in bytes: a whole number, alone or with `B`, `KiB`, `MiB`, `GiB`, `kB`, `MB`, `GB`.
@@ -34,15 +43,24 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
         "KiB" => 1 << 10,
         "MiB" => 1 << 20,
         "GiB" => 1 << 30,
-        _ => return Err(format!("`{text}` is not a size: write it like `512KiB`, `1MiB` or `2GiB`")),
+        _ => {
+            return Err(format!(
+                "`{text}` is not a size: write it like `512KiB`, `1MiB` or `2GiB`"
+            ));
+        }
     };
-    let value: Option<u64> = number.parse().ok().and_then(|value: u64| value.checked_mul(factor));
+    let value: Option<u64> = number
+        .parse()
+        .ok()
+        .and_then(|value: u64| value.checked_mul(factor));
     value.ok_or_else(|| format!("`{text}` is not a size: write it like `512KiB` or `1MiB`"))
 }
 
 fn parts(text: &str) -> (&str, &str) {
     let text = text.trim();
-    let at = text.find(|char: char| !char.is_ascii_digit()).unwrap_or(text.len());
+    let at = text
+        .find(|char: char| !char.is_ascii_digit())
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at_checked(at).unwrap_or((text, ""));
     (number, unit.trim())
 }

@@ -69,7 +69,9 @@ pub(crate) fn list(path: &Path, max_entries: usize) -> io::Result<Listing> {
         let entry = entry?;
         // The type comes with the listing on every file system that matters; only where it does not
         // does this cost a system call.
-        let Ok(file_type) = entry.file_type() else { continue };
+        let Ok(file_type) = entry.file_type() else {
+            continue;
+        };
         let kind = if file_type.is_file() {
             Kind::File
         } else if file_type.is_dir() {
@@ -86,8 +88,20 @@ pub(crate) fn list(path: &Path, max_entries: usize) -> io::Result<Listing> {
 
 /// File systems whose changes are not all made on this host: they are polled.
 const REMOTE_FILE_SYSTEMS: [&str; 14] = [
-    "nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse", "fuseblk", "9p", "ceph", "glusterfs", "afs", "lustre",
-    "ocfs2", "gfs2",
+    "nfs",
+    "nfs4",
+    "cifs",
+    "smb3",
+    "smbfs",
+    "fuse",
+    "fuseblk",
+    "9p",
+    "ceph",
+    "glusterfs",
+    "afs",
+    "lustre",
+    "ocfs2",
+    "gfs2",
 ];
 
 /// Returns whether a path lies on a network or user-space file system, told by the mount table and not
@@ -96,7 +110,9 @@ pub fn is_remote(path: &Path, mount_table: &str) -> bool {
     let mut best: (usize, bool) = (0, false);
     for line in mount_table.lines() {
         let mut fields = line.split(' ');
-        let (Some(mount), Some(kind)) = (fields.nth(4), line.split(" - ").nth(1)) else { continue };
+        let (Some(mount), Some(kind)) = (fields.nth(4), line.split(" - ").nth(1)) else {
+            continue;
+        };
         let kind = kind.split(' ').next().unwrap_or_default();
         let mount = mount.replace("\\040", " ");
         if path.starts_with(&mount) && mount.len() >= best.0 {

@@ -55,7 +55,10 @@ impl Difference {
     }
 
     fn fresh_files(&self) -> impl Iterator<Item = (&OsString, u64)> {
-        self.fresh.iter().filter(|(_, _, kind)| *kind == Kind::File).map(|(name, inode, _)| (name, *inode))
+        self.fresh
+            .iter()
+            .filter(|(_, _, kind)| *kind == Kind::File)
+            .map(|(name, inode, _)| (name, *inode))
     }
 }
 
@@ -78,7 +81,10 @@ impl<R> crate::Tailer<R> {
     }
 
     fn missing_roots(&self) -> impl Iterator<Item = &Path> {
-        let roots = self.sources.iter().flat_map(|source| source.patterns.roots());
+        let roots = self
+            .sources
+            .iter()
+            .flat_map(|source| source.patterns.roots());
         roots
             .map(|root| root.dir.as_path())
             .filter(|dir| !self.dir_by_path.contains_key(*dir))
@@ -89,8 +95,12 @@ impl<R> crate::Tailer<R> {
     /// Lists every directory that is due, and those that are found on the way.
     pub(crate) fn scan_dirty(&mut self, now: Now, known: &dyn Known) {
         loop {
-            let mut due: Vec<(PathBuf, DirId)> =
-                self.dirs.values().filter(|dir| dir.is_dirty).map(|dir| (dir.path.clone(), dir.id)).collect();
+            let mut due: Vec<(PathBuf, DirId)> = self
+                .dirs
+                .values()
+                .filter(|dir| dir.is_dirty)
+                .map(|dir| (dir.path.clone(), dir.id))
+                .collect();
             if due.is_empty() {
                 return;
             }
@@ -102,11 +112,14 @@ impl<R> crate::Tailer<R> {
     }
 
     fn scan(&mut self, id: DirId, now: Now, known: &dyn Known) {
-        let Some(dir) = self.dirs.get_mut(&id) else { return };
+        let Some(dir) = self.dirs.get_mut(&id) else {
+            return;
+        };
         dir.is_dirty = false;
         self.stats.scans += 1;
         let path = dir.path.clone();
-        let is_same = std::fs::metadata(&path).map(|now| (now.dev(), now.ino()) == (dir.device, dir.inode));
+        let is_same =
+            std::fs::metadata(&path).map(|now| (now.dev(), now.ino()) == (dir.device, dir.inode));
         let listing = match is_same {
             Ok(true) => list(&path, MAX_ENTRIES),
             Ok(false) => Err(io::ErrorKind::NotFound.into()),
@@ -122,7 +135,9 @@ impl<R> crate::Tailer<R> {
 
     /// Acts on the difference between a listing and the last one.
     fn apply(&mut self, id: DirId, listing: Listing, now: Now, known: &dyn Known) {
-        let Some(difference) = self.compare(id, listing) else { return };
+        let Some(difference) = self.compare(id, listing) else {
+            return;
+        };
         for path in &difference.lost_directories {
             self.lose_directory(path, now);
         }
@@ -140,7 +155,11 @@ impl<R> crate::Tailer<R> {
             self.find_files(id, &difference, now);
         }
         self.find_directories_and_links(id, &difference, now);
-        let links = self.dirs.get(&id).map(|dir| dir.links.clone()).unwrap_or_default();
+        let links = self
+            .dirs
+            .get(&id)
+            .map(|dir| dir.links.clone())
+            .unwrap_or_default();
         for link in links {
             self.consider_link(&link, now);
         }
@@ -162,7 +181,12 @@ impl<R> crate::Tailer<R> {
         };
         let mut names = HashMap::with_capacity(listing.len());
         for (name, (inode, kind)) in listing {
-            let mut entry = Entry { inode, kind, file: None, pending: false };
+            let mut entry = Entry {
+                inode,
+                kind,
+                file: None,
+                pending: false,
+            };
             match old.remove(&name) {
                 Some(same) if same.inode == inode && same.kind == kind => {
                     if same.pending {
@@ -189,10 +213,17 @@ impl<R> crate::Tailer<R> {
     fn follow_renames(&mut self, id: DirId, difference: &Difference, now: Now) -> HashSet<TailId> {
         let mut renamed = HashSet::new();
         for (name, inode) in difference.fresh_files() {
-            let Some(&tail) = self.by_inode.get(&(difference.device, inode)) else { continue };
+            let Some(&tail) = self.by_inode.get(&(difference.device, inode)) else {
+                continue;
+            };
             let path = difference.path_of(name);
-            let Some(file) = self.files.get(&tail) else { continue };
-            let has_other_name = file.current.as_ref().is_some_and(|current| *current != path);
+            let Some(file) = self.files.get(&tail) else {
+                continue;
+            };
+            let has_other_name = file
+                .current
+                .as_ref()
+                .is_some_and(|current| *current != path);
             if has_other_name && !difference.lost.contains(&tail) {
                 continue; // A second name of the same file: its lines are read once.
             }
@@ -200,7 +231,9 @@ impl<R> crate::Tailer<R> {
                 self.by_inode.remove(&(difference.device, inode));
                 continue;
             }
-            let Some(file) = self.files.get_mut(&tail) else { continue };
+            let Some(file) = self.files.get_mut(&tail) else {
+                continue;
+            };
             if file.path == path {
                 file.rotated_at = None;
             } else if file.current.as_ref() != Some(&path) && file.rotated_at.is_none() {
@@ -221,19 +254,29 @@ impl<R> crate::Tailer<R> {
     /// Returns whether the file at `path` is the one that is followed. While its descriptor is open
     /// its inode cannot be another's; after that the head decides.
     fn is_still(&self, tail: TailId, path: &Path) -> bool {
-        let Some(file) = self.files.get(&tail) else { return false };
+        let Some(file) = self.files.get(&tail) else {
+            return false;
+        };
         if file.is_open() {
             return true;
         }
-        let Ok(opened) = open_log(path, &self.allowed_roots) else { return false };
+        let Ok(opened) = open_log(path, &self.allowed_roots) else {
+            return false;
+        };
         let head = read_head(&opened);
         file.identity.fingerprint.matches_head(&head)
     }
 
     /// A file's name is gone, and no other name of it was found.
     fn lose_name(&mut self, tail: TailId, directory: &Path, now: Now) {
-        let Some(file) = self.files.get_mut(&tail) else { return };
-        if file.current.as_ref().is_none_or(|current| current.parent() != Some(directory)) {
+        let Some(file) = self.files.get_mut(&tail) else {
+            return;
+        };
+        if file
+            .current
+            .as_ref()
+            .is_none_or(|current| current.parent() != Some(directory))
+        {
             return;
         }
         file.current = None;
@@ -242,18 +285,32 @@ impl<R> crate::Tailer<R> {
             self.stats.rotations += 1;
         }
         self.attention.insert(tail);
-        let Some(file) = self.files.get_mut(&tail) else { return };
+        let Some(file) = self.files.get_mut(&tail) else {
+            return;
+        };
         if !file.is_open() {
-            let least = file.cursors.iter().map(|cursor| cursor.offset).min().unwrap_or(file.known_len);
+            let least = file
+                .cursors
+                .iter()
+                .map(|cursor| cursor.offset)
+                .min()
+                .unwrap_or(file.known_len);
             let bytes = file.known_len.saturating_sub(least);
             for cursor in &mut file.cursors {
                 cursor.is_drained = true;
             }
             let (source, path, successor) = (file.source, file.path.clone(), file.successor);
             if bytes > 0 {
-                self.changes.push(Change::Lost { source, path, bytes, reason: LossReason::Gone });
+                self.changes.push(Change::Lost {
+                    source,
+                    path,
+                    bytes,
+                    reason: LossReason::Gone,
+                });
             }
-            successor.into_iter().for_each(|successor| self.push_ready(successor));
+            successor
+                .into_iter()
+                .for_each(|successor| self.push_ready(successor));
         }
         self.push_ready(tail);
     }
@@ -265,7 +322,9 @@ impl<R> crate::Tailer<R> {
         stored.sort_by_key(|file| file.updated_ns);
         let mut newest: HashMap<PathBuf, u64> = HashMap::new();
         for file in stored {
-            let Some(source) = self.source_of(&file.path) else { continue };
+            let Some(source) = self.source_of(&file.path) else {
+                continue;
+            };
             let here: Vec<OsString> = difference
                 .fresh_files()
                 .filter(|(_, inode)| *inode == file.inode)
@@ -273,17 +332,26 @@ impl<R> crate::Tailer<R> {
                 .collect();
             let newest = newest.entry(file.path.clone()).or_default();
             *newest = (*newest).max(file.updated_ns);
-            match here.iter().find(|name| difference.path_of(name) != file.path) {
-                _ if here.iter().any(|name| difference.path_of(name) == file.path) => {}
+            match here
+                .iter()
+                .find(|name| difference.path_of(name) != file.path)
+            {
+                _ if here
+                    .iter()
+                    .any(|name| difference.path_of(name) == file.path) => {}
                 Some(name) => self.resume_one(id, name, &file, source, difference, now),
                 None => self.changes.push(Change::Missing(file)),
             }
         }
         for (path, updated_ns) in newest {
-            let Some(source) = self.source_of(&path) else { continue };
+            let Some(source) = self.source_of(&path) else {
+                continue;
+            };
             let unseen = |tailer: &Self, name: &OsStr, inode: u64| {
                 !known.is_known(difference.device, inode)
-                    && tailer.modified_ns(&difference.path_of(name)).is_some_and(|at| at >= updated_ns)
+                    && tailer
+                        .modified_ns(&difference.path_of(name))
+                        .is_some_and(|at| at >= updated_ns)
             };
             // Only where the path itself went to another file is a sibling one of its generations.
             let is_replaced = path.file_name().is_some_and(|name| {
@@ -337,7 +405,9 @@ impl<R> crate::Tailer<R> {
         let mut paths: Vec<PathBuf> = paths.into_iter().collect();
         paths.sort_unstable();
         for path in paths {
-            let Some(source) = self.source_of(&path) else { continue };
+            let Some(source) = self.source_of(&path) else {
+                continue;
+            };
             let unseen = |_: &Self, _: &OsStr, inode: u64| !difference.old_inodes.contains(&inode);
             self.track_missed(id, &path, source, difference, now, &unseen);
         }
@@ -352,18 +422,24 @@ impl<R> crate::Tailer<R> {
         now: Now,
         is_unseen: &dyn Fn(&Self, &OsStr, u64) -> bool,
     ) {
-        let Some(live_name) = path.file_name() else { return };
+        let Some(live_name) = path.file_name() else {
+            return;
+        };
         let mut missed: Vec<(u64, OsString)> = difference
             .fresh_files()
             .filter(|(name, _)| is_rotated_name(live_name, name))
             .filter(|(_, inode)| !self.by_inode.contains_key(&(difference.device, *inode)))
             .filter(|(name, inode)| is_unseen(self, name, *inode))
-            .filter_map(|(name, _)| Some((self.modified_ns(&difference.path_of(name))?, name.clone())))
+            .filter_map(|(name, _)| {
+                Some((self.modified_ns(&difference.path_of(name))?, name.clone()))
+            })
             .collect();
         missed.sort_unstable();
         for (_, name) in missed {
             let at = difference.path_of(&name);
-            let Ok(opened) = open_log(&at, &self.allowed_roots) else { continue };
+            let Ok(opened) = open_log(&at, &self.allowed_roots) else {
+                continue;
+            };
             if let Some(tail) = self.follow(opened, at, path.to_owned(), source, true, now) {
                 self.set_entry(id, &name, |entry| entry.file = Some(tail));
             }
@@ -374,7 +450,9 @@ impl<R> crate::Tailer<R> {
     fn find_files(&mut self, id: DirId, difference: &Difference, now: Now) {
         for (name, inode) in difference.fresh_files() {
             let path = difference.path_of(name);
-            let Some(source) = self.source_of(&path) else { continue };
+            let Some(source) = self.source_of(&path) else {
+                continue;
+            };
             if self.by_inode.contains_key(&(difference.device, inode)) || self.is_excluded(&path) {
                 continue;
             }
@@ -423,7 +501,9 @@ impl<R> crate::Tailer<R> {
 
     /// Follows what a link leads to now, where the link matches.
     fn consider_link(&mut self, link: &Path, now: Now) {
-        let Some(source) = self.source_of(link) else { return };
+        let Some(source) = self.source_of(link) else {
+            return;
+        };
         if self.is_excluded(link) {
             return;
         }
@@ -439,7 +519,16 @@ impl<R> crate::Tailer<R> {
             return;
         }
         let real_path = opened.real_path.clone();
-        let Some(tail) = self.follow(opened, real_path.clone(), link.to_owned(), source, false, now) else { return };
+        let Some(tail) = self.follow(
+            opened,
+            real_path.clone(),
+            link.to_owned(),
+            source,
+            false,
+            now,
+        ) else {
+            return;
+        };
         if let Some(file) = before.and_then(|before| self.files.get_mut(&before))
             && file.rotated_at.is_none()
         {
@@ -447,7 +536,10 @@ impl<R> crate::Tailer<R> {
             self.stats.rotations += 1;
             self.attention.insert(file.id);
         }
-        let dir = real_path.parent().and_then(|parent| self.dir_by_path.get(parent)).copied();
+        let dir = real_path
+            .parent()
+            .and_then(|parent| self.dir_by_path.get(parent))
+            .copied();
         if let (Some(dir), Some(name)) = (dir, real_path.file_name()) {
             self.set_entry(dir, name, |entry| entry.file = Some(tail));
         }
@@ -457,9 +549,15 @@ impl<R> crate::Tailer<R> {
     fn watch_way_of(&mut self, link: &Path) {
         let mut at = link.to_owned();
         for _ in 0..MAX_LINKS {
-            let Ok(target) = std::fs::read_link(&at) else { break };
+            let Ok(target) = std::fs::read_link(&at) else {
+                break;
+            };
             let parent = at.parent().unwrap_or(Path::new("/"));
-            at = if target.is_absolute() { target } else { parent.join(target) };
+            at = if target.is_absolute() {
+                target
+            } else {
+                parent.join(target)
+            };
             self.watch_for_link(&at, link);
         }
         // Dots and links among the directories: the place that the kernel calls the file by.
@@ -471,7 +569,10 @@ impl<R> crate::Tailer<R> {
     fn watch_for_link(&mut self, at: &Path, link: &Path) {
         let Some(parent) = at.parent() else { return };
         self.insert_directory(parent, MAX_DEPTH);
-        let dir = self.dir_by_path.get(parent).and_then(|id| self.dirs.get_mut(id));
+        let dir = self
+            .dir_by_path
+            .get(parent)
+            .and_then(|id| self.dirs.get_mut(id));
         if let Some(dir) = dir
             && !dir.links.iter().any(|known| known == link)
         {
@@ -480,9 +581,20 @@ impl<R> crate::Tailer<R> {
     }
 
     /// Opens a candidate; `None` where it is too old to begin with.
-    fn open_new(&mut self, path: &Path, source: usize, now: Now) -> Result<Option<OpenedLog>, OpenError> {
-        if let Some(limit) = self.sources.get(source).and_then(|source| source.ignore_older) {
-            let age = self.modified_ns(path).map(|modified| now.unix_ns.saturating_sub(modified));
+    fn open_new(
+        &mut self,
+        path: &Path,
+        source: usize,
+        now: Now,
+    ) -> Result<Option<OpenedLog>, OpenError> {
+        if let Some(limit) = self
+            .sources
+            .get(source)
+            .and_then(|source| source.ignore_older)
+        {
+            let age = self
+                .modified_ns(path)
+                .map(|modified| now.unix_ns.saturating_sub(modified));
             if age.is_some_and(|age| u128::from(age) > limit.as_nanos()) {
                 return Ok(None);
             }
@@ -549,7 +661,10 @@ impl<R> crate::Tailer<R> {
         }
         self.files.insert(id, file);
         self.stats.files_found += 1;
-        self.changes.push(Change::Found { id, at_start: self.is_initial });
+        self.changes.push(Change::Found {
+            id,
+            at_start: self.is_initial,
+        });
         self.push_ready(id);
         Some(id)
     }
@@ -558,7 +673,9 @@ impl<R> crate::Tailer<R> {
     fn add_directory(&mut self, path: &Path, depth: usize) {
         let mut sources = self.sources.iter();
         let is_root = depth == 0;
-        if depth > MAX_DEPTH || !(is_root || sources.any(|source| source.patterns.may_descend(path))) {
+        if depth > MAX_DEPTH
+            || !(is_root || sources.any(|source| source.patterns.may_descend(path)))
+        {
             return;
         }
         if !self.is_excluded(path) {
@@ -573,15 +690,24 @@ impl<R> crate::Tailer<R> {
         if !self.limits.is_for_remote && is_remote(path, &self.mounts) {
             return;
         }
-        let Ok(metadata) = std::fs::metadata(path) else { return };
+        let Ok(metadata) = std::fs::metadata(path) else {
+            return;
+        };
         // A directory that is reached by two ways, or by a loop of links, is listed once.
-        let is_known = self.dirs.values().any(|dir| (dir.device, dir.inode) == (metadata.dev(), metadata.ino()));
+        let is_known = self
+            .dirs
+            .values()
+            .any(|dir| (dir.device, dir.inode) == (metadata.dev(), metadata.ino()));
         if !metadata.is_dir() || is_known {
             return;
         }
         self.next_dir = self.next_dir.wrapping_add(1);
         let id = self.next_dir;
-        let watched = if self.limits.is_for_remote { Err(Unwatched::Unavailable) } else { self.watch.add(path, id) };
+        let watched = if self.limits.is_for_remote {
+            Err(Unwatched::Unavailable)
+        } else {
+            self.watch.add(path, id)
+        };
         if watched == Err(Unwatched::Limit) {
             self.stats.watch_limit_hits += 1;
         }
@@ -611,7 +737,9 @@ impl<R> crate::Tailer<R> {
             .collect();
         gone.sort_unstable();
         for (path, id) in gone {
-            let Some(dir) = self.dirs.remove(&id) else { continue };
+            let Some(dir) = self.dirs.remove(&id) else {
+                continue;
+            };
             self.dir_by_path.remove(&path);
             self.watch.remove(id);
             for tail in dir.names.values().filter_map(|entry| entry.file) {
@@ -621,15 +749,26 @@ impl<R> crate::Tailer<R> {
     }
 
     fn is_excluded(&self, path: &Path) -> bool {
-        self.limits.excluded_paths.iter().any(|excluded| path.starts_with(excluded))
+        self.limits
+            .excluded_paths
+            .iter()
+            .any(|excluded| path.starts_with(excluded))
     }
 
     fn refuse(&mut self, path: PathBuf, error: &OpenError) {
-        self.changes.push(Change::Refused { path, reason: error.reason(), detail: error.to_string() });
+        self.changes.push(Change::Refused {
+            path,
+            reason: error.reason(),
+            detail: error.to_string(),
+        });
     }
 
     fn set_entry(&mut self, id: DirId, name: &OsStr, set: impl FnOnce(&mut Entry)) {
-        if let Some(entry) = self.dirs.get_mut(&id).and_then(|dir| dir.names.get_mut(name)) {
+        if let Some(entry) = self
+            .dirs
+            .get_mut(&id)
+            .and_then(|dir| dir.names.get_mut(name))
+        {
             set(entry);
         }
     }
@@ -661,23 +800,34 @@ fn read_head(opened: &OpenedLog) -> Vec<u8> {
 }
 
 fn is_absence(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
 }
 
 /// Returns whether a name is one that rotation gives to a file called `live`: `app.log.1`,
 /// `app.log-20261121`, or `app-20261121.log` for `app.log`; never an archive.
 pub(crate) fn is_rotated_name(live: &OsStr, name: &OsStr) -> bool {
     let (live, name) = (live.as_encoded_bytes(), name.as_encoded_bytes());
-    if live == name || ARCHIVES.iter().any(|ending| name.ends_with(ending.as_bytes())) {
+    if live == name
+        || ARCHIVES
+            .iter()
+            .any(|ending| name.ends_with(ending.as_bytes()))
+    {
         return false;
     }
     if let Some(rest) = name.strip_prefix(live) {
         return matches!(rest.first(), Some(b'.' | b'-' | b'_'))
             && rest.iter().any(u8::is_ascii_digit);
     }
-    let Some(dot) = live.iter().rposition(|byte| *byte == b'.') else { return false };
+    let Some(dot) = live.iter().rposition(|byte| *byte == b'.') else {
+        return false;
+    };
     let (stem, ending) = live.split_at(dot);
-    let middle = name.strip_prefix(stem).and_then(|rest| rest.strip_suffix(ending));
+    let middle = name
+        .strip_prefix(stem)
+        .and_then(|rest| rest.strip_suffix(ending));
     middle.is_some_and(|middle| {
         matches!(middle.first(), Some(b'.' | b'-' | b'_')) && middle.iter().any(u8::is_ascii_digit)
     })
@@ -690,10 +840,23 @@ mod tests {
     #[test]
     fn names_that_rotation_gives_are_told_from_neighbors_and_archives() {
         let check = |name: &str| is_rotated_name(OsStr::new("app.log"), OsStr::new(name));
-        for name in ["app.log.1", "app.log-20261121", "app.log.2026-11-21", "app-20261121.log", "app.1.log"] {
+        for name in [
+            "app.log.1",
+            "app.log-20261121",
+            "app.log.2026-11-21",
+            "app-20261121.log",
+            "app.1.log",
+        ] {
             assert!(check(name), "{name}");
         }
-        for name in ["app.log", "app.log.1.gz", "app.logger", "other.log.1", "app-error.log", "app.log.bak"] {
+        for name in [
+            "app.log",
+            "app.log.1.gz",
+            "app.logger",
+            "other.log.1",
+            "app-error.log",
+            "app.log.bak",
+        ] {
             assert!(!check(name), "{name}");
         }
     }

@@ -31,12 +31,16 @@ impl ReadBuffer {
     pub fn new(max_line_bytes: usize) -> Self {
         let chunk = CHUNK_BYTES.max(max_line_bytes.saturating_add(4));
         let window = usize::from(WINDOW_BYTES);
-        Self { bytes: vec![0; chunk.saturating_add(window)].into_boxed_slice() }
+        Self {
+            bytes: vec![0; chunk.saturating_add(window)].into_boxed_slice(),
+        }
     }
 
     /// Makes a buffer that holds nothing, to stand in while the real one is lent.
     pub fn empty() -> Self {
-        Self { bytes: Box::default() }
+        Self {
+            bytes: Box::default(),
+        }
     }
 }
 
@@ -229,16 +233,22 @@ impl<R> TailedFile<R> {
         let window = usize::try_from(offset.min(u64::from(WINDOW_BYTES))).unwrap_or(0);
         let start = offset.saturating_sub(window as u64);
         let wanted = buffer.bytes.len().saturating_sub(usize::from(WINDOW_BYTES)) + window;
-        let Some(target) = buffer.bytes.get_mut(..wanted) else { return Step::AtEnd };
+        let Some(target) = buffer.bytes.get_mut(..wanted) else {
+            return Step::AtEnd;
+        };
         let read = match read_at(file, target, start) {
             Ok(read) => read,
             Err(error) => return Step::Failed(error),
         };
         let all: &'b [u8] = target.get(..read).unwrap_or_default();
-        let is_same = all.get(..window).is_some_and(|before| cursor.marker.matches_tail(before));
+        let is_same = all
+            .get(..window)
+            .is_some_and(|before| cursor.marker.matches_tail(before));
         self.last_used = now;
         if !is_same {
-            return Step::Replaced { lost_bytes: self.replace(now) };
+            return Step::Replaced {
+                lost_bytes: self.replace(now),
+            };
         }
         if start == 0 {
             self.learn_head(all);
@@ -254,12 +264,27 @@ impl<R> TailedFile<R> {
             return Step::AtEnd;
         }
         let end = self.chunk_end(cursor_index, is_at_end, now, rules);
-        Step::Chunk(Chunk { all, window, offset, end, is_at_end })
+        Step::Chunk(Chunk {
+            all,
+            window,
+            offset,
+            end,
+            is_at_end,
+        })
     }
 
     /// Records how far a chunk was consumed.
-    pub fn consume(&mut self, cursor_index: usize, offset: u64, marker: Marker, chunk_at_end: bool, now: Instant) {
-        let Some(cursor) = self.cursors.get_mut(cursor_index) else { return };
+    pub fn consume(
+        &mut self,
+        cursor_index: usize,
+        offset: u64,
+        marker: Marker,
+        chunk_at_end: bool,
+        now: Instant,
+    ) {
+        let Some(cursor) = self.cursors.get_mut(cursor_index) else {
+            return;
+        };
         let has_moved = cursor.offset != offset;
         cursor.offset = offset;
         cursor.marker = marker;
@@ -274,7 +299,11 @@ impl<R> TailedFile<R> {
     /// Starts every cursor again at 0, as another content; returns what each could not read.
     fn replace(&mut self, now: Instant) -> Vec<u64> {
         let known_len = self.known_len;
-        let lost = self.cursors.iter().map(|cursor| known_len.saturating_sub(cursor.offset)).collect();
+        let lost = self
+            .cursors
+            .iter()
+            .map(|cursor| known_len.saturating_sub(cursor.offset))
+            .collect();
         for cursor in &mut self.cursors {
             cursor.offset = 0;
             cursor.marker = Marker::default();
@@ -307,10 +336,20 @@ impl<R> TailedFile<R> {
         }
     }
 
-    fn chunk_end(&self, cursor_index: usize, is_at_end: bool, now: Instant, rules: ReadRules) -> ChunkEnd {
+    fn chunk_end(
+        &self,
+        cursor_index: usize,
+        is_at_end: bool,
+        now: Instant,
+        rules: ReadRules,
+    ) -> ChunkEnd {
         let is_overdue = self.cursors.get(cursor_index).is_some_and(|cursor| {
-            let waited = cursor.partial_since.map(|since| now.saturating_duration_since(since.max(self.grew_at)));
-            waited.zip(rules.partial_line_timeout).is_some_and(|(waited, timeout)| waited >= timeout)
+            let waited = cursor
+                .partial_since
+                .map(|since| now.saturating_duration_since(since.max(self.grew_at)));
+            waited
+                .zip(rules.partial_line_timeout)
+                .is_some_and(|(waited, timeout)| waited >= timeout)
         });
         if is_at_end && (is_overdue || self.is_quiet(now, rules.rotate_wait)) {
             ChunkEnd::Finished
@@ -326,7 +365,9 @@ impl<R> TailedFile<R> {
 /// # Errors
 /// Those of reading the file.
 pub fn seek_end<R>(file: &TailedFile<R>) -> io::Result<(u64, Marker)> {
-    let Some(descriptor) = &file.descriptor else { return Err(io::ErrorKind::NotFound.into()) };
+    let Some(descriptor) = &file.descriptor else {
+        return Err(io::ErrorKind::NotFound.into());
+    };
     let len = rustix::fs::fstat(descriptor)?.st_size;
     let len = u64::try_from(len).unwrap_or(0);
     // Two windows: one to look for the last newline in, one before it for the marker.

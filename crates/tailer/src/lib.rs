@@ -22,5 +22,7 @@ pub use file::{Chunk, Cursor, ReadBuffer, Step, TailedFile};
 pub use frame::{Cut, Encoding, FrameConfig, FrameState, FrameStats, Framer, OverLimit};
 pub use open::AllowedRoots;
 pub use pattern::{PatternError, Patterns};
-pub use tailer::{Change, Known, KnownFile, LossReason, Now, SourceFiles, Tailer, TailerLimits, TailerStats};
-pub use watch::{WatchBackend, Waker};
+pub use tailer::{
+    Change, Known, KnownFile, LossReason, Now, SourceFiles, Tailer, TailerLimits, TailerStats,
+};
+pub use watch::{Waker, WatchBackend};

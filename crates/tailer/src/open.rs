@@ -1,52 +1,78 @@
 //! Safe opening: the one function that opens log files.
 //!
-//! Log directories may be writable by those whose logs are read. So the opened descriptor is checked,
-//! never the path; nothing but a regular file is read; a link leads only where the operator allows.
+//! Log directories may be writable by those whose logs are read, so a name is trusted for nothing.
+//! The kernel first resolves it to a handle that opens nothing (`O_PATH`): a FIFO is not waited for,
+//! and a device, for which opening alone can be an act, is left alone. What the handle refers to is
+//! checked, and the handle, not the name, is what is opened.
 
-use std::fs::File;
+mod error;
+
+#[cfg(test)]
+mod tests;
+
+use std::fs::{self, File, FileType, Metadata};
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
-/// Directories that files may lie in: the roots of the globs and those the operator listed.
+pub use error::OpenError;
+
+/// Directories that links may lead to: the roots of the globs and those the operator listed.
+///
+/// # Invariants
+/// A root counts by its real path. A root that is itself a link is the operator's word and is
+/// followed, so whoever can replace it chooses what is read.
 #[derive(Clone, Debug, Default)]
 pub struct AllowedRoots {
-    wanted: Vec<PathBuf>,
-    real: Vec<PathBuf>,
+    roots: Vec<AllowedRoot>,
+}
+
+#[derive(Clone, Debug)]
+struct AllowedRoot {
+    named: PathBuf,
+    /// Where it was when it was there last; `None` where it has never been seen.
+    real: Option<PathBuf>,
 }
 
 impl AllowedRoots {
     /// Takes the roots by their real paths; those that do not exist yet count from [`Self::refresh`].
     pub fn new<'p>(roots: impl IntoIterator<Item = &'p Path>) -> Self {
+        let roots = roots.into_iter().map(|named| AllowedRoot {
+            named: named.to_owned(),
+            real: None,
+        });
         let mut allowed = Self {
-            wanted: roots.into_iter().map(Path::to_owned).collect(),
-            real: Vec::new(),
+            roots: roots.collect(),
         };
         allowed.refresh();
         allowed
     }
 
-    /// Looks up the real paths again.
+    /// Looks up the real paths again; one that is gone for now keeps its last.
     pub fn refresh(&mut self) {
-        self.real = self
-            .wanted
-            .iter()
-            .filter_map(|root| std::fs::canonicalize(root).ok())
-            .collect();
+        for root in &mut self.roots {
+            if let Ok(real) = fs::canonicalize(&root.named) {
+                root.real = Some(real);
+            }
+        }
     }
 
     /// Returns whether a real path lies in one of the roots.
     pub fn contains(&self, real_path: &Path) -> bool {
-        self.real.iter().any(|root| real_path.starts_with(root))
+        let mut real_roots = self.roots.iter().filter_map(|root| root.real.as_ref());
+        real_roots.any(|root| real_path.starts_with(root))
     }
 }
 
-/// An opened log file.
+/// An opened log file, as it was at that moment.
 #[derive(Debug)]
 pub struct OpenedLog {
-    /// The descriptor.
+    /// The descriptor: read-only, closed on exec, does not touch the access time where the agent may
+    /// say so.
     pub file: File,
     /// Device number.
     pub device: u64,
@@ -58,199 +84,173 @@ pub struct OpenedLog {
     pub modified_ns: u64,
     /// Where the file lies, links resolved.
     pub real_path: PathBuf,
-    /// The path led through a link.
+    /// The path led through a link, or a `..`: it is not where the file lies.
     pub through_symlink: bool,
-}
-
-/// Why a file was not opened.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// No such name.
-    #[error("`{}` does not exist", path.display())]
-    NotFound {
-        /// The path.
-        path: PathBuf,
-    },
-    /// The agent may not read it.
-    #[error("no permission to read `{}`: run the agent in a group that may, such as `adm`", path.display())]
-    PermissionDenied {
-        /// The path.
-        path: PathBuf,
-    },
-    /// A FIFO, socket, device or directory.
-    #[error("`{}` is a {kind}, only regular files are read", path.display())]
-    NotRegular {
-        /// The path.
-        path: PathBuf,
-        /// What it is.
-        kind: &'static str,
-    },
-    /// A link leads to a place the operator has not listed.
-    #[error("`{}` leads to `{}`: list its directory in `tailing.allowed_roots` to allow it", path.display(), real_path.display())]
-    OutsideRoots {
-        /// The path.
-        path: PathBuf,
-        /// Where it leads.
-        real_path: PathBuf,
-    },
-    /// A second name of somebody else's file, put there by the owner of the directory.
-    #[error("`{}` is a hard link to a file of another owner than its directory's", path.display())]
-    ForeignHardLink {
-        /// The path.
-        path: PathBuf,
-    },
-    /// Links that lead in a circle.
-    #[error("`{}` is a circle of links", path.display())]
-    SymlinkLoop {
-        /// The path.
-        path: PathBuf,
-    },
-    /// No descriptor is left; tried again.
-    #[error("cannot open `{}`: no descriptor is left", path.display())]
-    TooManyOpenFiles {
-        /// The path.
-        path: PathBuf,
-    },
-    /// The file system does not answer; tried again.
-    #[error("cannot open `{}` now", path.display())]
-    Unavailable {
-        /// The path.
-        path: PathBuf,
-        /// What it says.
-        source: io::Error,
-    },
-}
-
-impl OpenError {
-    /// Returns the reason as a metric label.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::NotFound { .. } => "not_found",
-            Self::PermissionDenied { .. } => "permission_denied",
-            Self::NotRegular { .. } => "not_regular",
-            Self::OutsideRoots { .. } => "outside_roots",
-            Self::ForeignHardLink { .. } => "foreign_hard_link",
-            Self::SymlinkLoop { .. } => "symlink_loop",
-            Self::TooManyOpenFiles { .. } => "too_many_open_files",
-            Self::Unavailable { .. } => "unavailable",
-        }
-    }
-
-    fn of(path: &Path, error: io::Error) -> Self {
-        use rustix::io::Errno;
-        let path = path.to_owned();
-        match Errno::from_io_error(&error) {
-            Some(Errno::NOENT | Errno::NOTDIR) => Self::NotFound { path },
-            Some(Errno::ACCESS | Errno::PERM) => Self::PermissionDenied { path },
-            Some(Errno::LOOP) => Self::SymlinkLoop { path },
-            Some(Errno::MFILE | Errno::NFILE) => Self::TooManyOpenFiles { path },
-            // Opening a socket, or a device without a driver.
-            Some(Errno::NXIO) => Self::NotRegular {
-                path,
-                kind: "socket or device",
-            },
-            _ => Self::Unavailable {
-                path,
-                source: error,
-            },
-        }
-    }
 }
 
 /// Opens a log file for reading.
 ///
+/// A path that leads through a link must end in one of the roots. A file with several names must lie
+/// in a directory where only its owner or root can have put it. Opening never waits for a writer.
+///
 /// # Errors
-/// [`OpenError`]: nothing is read of a file that is refused, and opening never waits for a writer.
+/// [`OpenError`]; a file that is refused is not opened.
 pub fn open_log(path: &Path, roots: &AllowedRoots) -> Result<OpenedLog, OpenError> {
-    let file = open_quietly(path).map_err(|error| OpenError::of(path, error.into()))?;
-    let stat = rustix::fs::fstat(&file).map_err(|error| OpenError::of(path, error.into()))?;
-    if let Some(kind) = irregular_kind(FileType::from_raw_mode(stat.st_mode)) {
-        return Err(OpenError::NotRegular {
-            path: path.to_owned(),
-            kind,
-        });
-    }
-    let real_path = real_path_of(&file, path)?;
+    let fail = |error: Errno| OpenError::of(path, error.into());
+    let handle = File::from(rustix::fs::open(path, HANDLE, Mode::empty()).map_err(fail)?);
+    let found = handle
+        .metadata()
+        .map_err(|error| OpenError::of(path, error))?;
+    check_kind(path, &found)?;
+    let real_path = real_path_of(&handle, &found, path)?;
     let through_symlink = real_path != path;
     if through_symlink && !roots.contains(&real_path) {
-        return Err(OpenError::OutsideRoots {
-            path: path.to_owned(),
-            real_path,
-        });
+        let path = path.to_owned();
+        return Err(OpenError::OutsideRoots { path, real_path });
     }
-    if stat.st_nlink > 1 && is_foreign(&real_path, stat.st_uid) {
-        return Err(OpenError::ForeignHardLink {
-            path: path.to_owned(),
-        });
-    }
-    let seconds = u64::try_from(stat.st_mtime).unwrap_or(0);
-    let nanos = u64::try_from(stat.st_mtime_nsec).unwrap_or(0);
+    check_names(path, &real_path, &found)?;
+    let file = open_handle(&handle, &found, path, &real_path)?;
     Ok(OpenedLog {
         file,
-        device: stat.st_dev,
-        inode: stat.st_ino,
-        len: u64::try_from(stat.st_size).unwrap_or(0),
-        modified_ns: seconds.saturating_mul(1_000_000_000).saturating_add(nanos),
+        device: found.dev(),
+        inode: found.ino(),
+        len: found.len(),
+        modified_ns: modified_ns(&found),
         real_path,
         through_symlink,
     })
 }
 
-/// Opens without waiting for the other end of a FIFO, and without touching the access time where the
-/// owner of the file allows that.
-fn open_quietly(path: &Path) -> rustix::io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-    #[cfg(target_os = "linux")]
-    match rustix::fs::open(path, flags | OFlags::NOATIME, Mode::empty()) {
-        Err(rustix::io::Errno::PERM) => {}
-        result => return result.map(File::from),
+const HANDLE: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
+
+/// `NONBLOCK` and `NOCTTY` stay: where there is no `/proc`, a name is opened after all.
+const READ: OFlags = OFlags::RDONLY
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::CLOEXEC)
+    .union(OFlags::NOCTTY);
+
+fn check_kind(path: &Path, found: &Metadata) -> Result<(), OpenError> {
+    match irregular_kind(found.file_type()) {
+        None => Ok(()),
+        Some(kind) => Err(OpenError::NotRegular {
+            path: path.to_owned(),
+            kind,
+        }),
     }
-    rustix::fs::open(path, flags, Mode::empty()).map(File::from)
 }
 
 fn irregular_kind(file_type: FileType) -> Option<&'static str> {
-    match file_type {
-        FileType::RegularFile => None,
-        FileType::Directory => Some("directory"),
-        FileType::Fifo => Some("FIFO"),
-        FileType::Socket => Some("socket"),
-        FileType::CharacterDevice | FileType::BlockDevice => Some("device"),
-        FileType::Symlink | FileType::Unknown => Some("special file"),
+    if file_type.is_file() {
+        None
+    } else if file_type.is_dir() {
+        Some("directory")
+    } else if file_type.is_fifo() {
+        Some("FIFO")
+    } else if file_type.is_socket() {
+        Some("socket")
+    } else if file_type.is_char_device() || file_type.is_block_device() {
+        Some("device")
+    } else {
+        Some("special file")
     }
 }
 
-/// Asks the kernel where the descriptor leads; elsewhere the path is resolved again and compared.
-fn real_path_of(file: &File, path: &Path) -> Result<PathBuf, OpenError> {
-    use std::os::fd::AsRawFd as _;
-    let link = format!("/proc/self/fd/{}", file.as_raw_fd());
-    if let Ok(real) = std::fs::read_link(link) {
-        // A file deleted in between has a mark after its name, and no name any more.
-        if real.as_os_str().as_encoded_bytes().ends_with(b" (deleted)") && !real.exists() {
-            return Err(OpenError::NotFound {
-                path: path.to_owned(),
-            });
+/// Returns where the handle leads: the kernel knows; without `/proc` the path is resolved again, and
+/// the result compared.
+fn real_path_of(handle: &File, found: &Metadata, path: &Path) -> Result<PathBuf, OpenError> {
+    let (real, is_certain) = match fs::read_link(link_of(handle)) {
+        // The kernel says so of a file that has lost this name; a file may also be called so.
+        Ok(real) => {
+            let is_certain = !real.as_os_str().as_encoded_bytes().ends_with(b" (deleted)");
+            (real, is_certain)
         }
+        Err(_) => match fs::canonicalize(path) {
+            Ok(real) => (real, false),
+            Err(error) => return Err(OpenError::of(path, error)),
+        },
+    };
+    if is_certain {
         return Ok(real);
     }
-    let real = std::fs::canonicalize(path).map_err(|error| OpenError::of(path, error))?;
-    let is_same = file.metadata().and_then(|open| {
-        std::fs::metadata(&real).map(|named| (open.dev(), open.ino()) == (named.dev(), named.ino()))
-    });
-    match is_same {
-        Ok(true) => Ok(real),
-        Ok(false) => Err(OpenError::NotFound {
-            path: path.to_owned(),
-        }),
+    match fs::symlink_metadata(&real) {
+        Ok(named) if is_same(&named, found) => Ok(real),
+        Ok(_) => Err(OpenError::not_found(path)),
         Err(error) => Err(OpenError::of(path, error)),
     }
 }
 
-/// Returns whether a file with several names belongs to another than the owner of its directory, who
-/// is not root and so may have put a link there to a file that is not theirs.
-fn is_foreign(real_path: &Path, owner: u32) -> bool {
-    let directory = real_path
-        .parent()
-        .and_then(|parent| std::fs::metadata(parent).ok());
-    directory.is_some_and(|directory| directory.uid() != 0 && directory.uid() != owner)
+/// Refuses a file that someone else may have given a name here.
+///
+/// Whoever can write to a directory can link any file of the same file system into it, unreadable
+/// ones too where the kernel does not protect links, and so have it shipped.
+fn check_names(path: &Path, real_path: &Path, found: &Metadata) -> Result<(), OpenError> {
+    if found.nlink() <= 1 {
+        return Ok(());
+    }
+    let parent = real_path.parent().unwrap_or(real_path);
+    let dir = fs::metadata(parent).map_err(|error| OpenError::of(path, error))?;
+    if is_trusted(&dir, found.uid()) {
+        return Ok(());
+    }
+    Err(OpenError::ForeignHardLink {
+        path: path.to_owned(),
+    })
+}
+
+fn is_trusted(dir: &Metadata, file_uid: u32) -> bool {
+    let is_writable_by_all = dir.mode() & WRITABLE_BY_OTHERS != 0;
+    !is_writable_by_all && (dir.uid() == file_uid || dir.uid() == ROOT_UID)
+}
+
+const ROOT_UID: u32 = 0;
+
+/// `S_IWOTH`.
+const WRITABLE_BY_OTHERS: u32 = 0o002;
+
+/// Opens what the handle refers to.
+fn open_handle(
+    handle: &File,
+    found: &Metadata,
+    path: &Path,
+    real_path: &Path,
+) -> Result<File, OpenError> {
+    match open_for_reading(&link_of(handle), READ) {
+        Err(Errno::NOENT) => open_named(found, path, real_path),
+        Err(error) => Err(OpenError::of(path, error.into())),
+        Ok(file) => Ok(file),
+    }
+}
+
+/// Opens by name, where there is no `/proc`, and checks that it still is the same file.
+fn open_named(found: &Metadata, path: &Path, real_path: &Path) -> Result<File, OpenError> {
+    let opened = open_for_reading(real_path, READ | OFlags::NOFOLLOW)
+        .map_err(io::Error::from)
+        .and_then(|file| Ok((file.metadata()?, file)));
+    match opened {
+        Ok((opened, file)) if is_same(&opened, found) => Ok(file),
+        Ok(_) => Err(OpenError::not_found(path)),
+        Err(error) => Err(OpenError::of(path, error)),
+    }
+}
+
+fn open_for_reading(path: &Path, flags: OFlags) -> Result<File, Errno> {
+    let fd = match rustix::fs::open(path, flags | OFlags::NOATIME, Mode::empty()) {
+        // Only the owner of a file may leave its access time alone.
+        Err(Errno::PERM) => rustix::fs::open(path, flags, Mode::empty())?,
+        result => result?,
+    };
+    Ok(File::from(fd))
+}
+
+fn link_of(handle: &File) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", handle.as_raw_fd()))
+}
+
+fn is_same(one: &Metadata, other: &Metadata) -> bool {
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+fn modified_ns(found: &Metadata) -> u64 {
+    let ns = i128::from(found.mtime()) * 1_000_000_000 + i128::from(found.mtime_nsec());
+    u64::try_from(ns.max(0)).unwrap_or(u64::MAX)
 }

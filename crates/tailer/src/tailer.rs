@@ -186,7 +186,13 @@ pub struct Tailer<R> {
 
 impl<R> Tailer<R> {
     /// Opens the watches. The first [`Tailer::turn`] finds the files.
-    pub fn new(limits: TailerLimits, sources: Vec<SourceFiles>, roots: AllowedRoots, waker: Waker, now: Now) -> Self {
+    pub fn new(
+        limits: TailerLimits,
+        sources: Vec<SourceFiles>,
+        roots: AllowedRoots,
+        waker: Waker,
+        now: Now,
+    ) -> Self {
         Self {
             watch: Watch::open(limits.watch, waker),
             next_id: u64::from(limits.shard) << 48,
@@ -312,7 +318,13 @@ impl<R> Tailer<R> {
     }
 
     /// Reads on from one cursor of a file.
-    pub fn read<'b>(&mut self, id: TailId, cursor: usize, buffer: &'b mut ReadBuffer, now: Instant) -> Step<'b> {
+    pub fn read<'b>(
+        &mut self,
+        id: TailId,
+        cursor: usize,
+        buffer: &'b mut ReadBuffer,
+        now: Instant,
+    ) -> Step<'b> {
         if self.is_gated(id, cursor) {
             return Step::Gated;
         }
@@ -320,17 +332,35 @@ impl<R> Tailer<R> {
             return Step::Failed(std::io::Error::other(error));
         }
         let rotate_wait = self.limits.rotate_wait;
-        let Some(file) = self.files.get_mut(&id) else { return Step::AtEnd };
-        let partial_line_timeout =
-            self.sources.get(file.source).and_then(|source| source.partial_line_timeout);
-        let was_drained = file.cursors.get(cursor).is_some_and(|cursor| cursor.is_drained);
-        let step = file.read(cursor, buffer, now, ReadRules { rotate_wait, partial_line_timeout });
+        let Some(file) = self.files.get_mut(&id) else {
+            return Step::AtEnd;
+        };
+        let partial_line_timeout = self
+            .sources
+            .get(file.source)
+            .and_then(|source| source.partial_line_timeout);
+        let was_drained = file
+            .cursors
+            .get(cursor)
+            .is_some_and(|cursor| cursor.is_drained);
+        let step = file.read(
+            cursor,
+            buffer,
+            now,
+            ReadRules {
+                rotate_wait,
+                partial_line_timeout,
+            },
+        );
         if matches!(step, Step::Replaced { .. }) {
             self.stats.truncations += 1;
             self.next_id += 1;
             file.content = FileId(self.next_id);
         }
-        let is_drained = file.cursors.get(cursor).is_some_and(|cursor| cursor.is_drained);
+        let is_drained = file
+            .cursors
+            .get(cursor)
+            .is_some_and(|cursor| cursor.is_drained);
         let needs_attention = file.is_rotated() || partial_line_timeout.is_some();
         let successor = file.successor;
         if needs_attention {
@@ -344,7 +374,9 @@ impl<R> Tailer<R> {
 
     /// Lets go of a file that is finished and acked.
     pub fn release(&mut self, id: TailId) {
-        let Some(file) = self.files.remove(&id) else { return };
+        let Some(file) = self.files.remove(&id) else {
+            return;
+        };
         self.opened.remove(&id);
         self.attention.remove(&id);
         let inode = (file.identity.device, file.identity.inode);
@@ -371,7 +403,12 @@ impl<R> Tailer<R> {
     }
 
     /// Replaces the sources; files are then found, kept or dropped by the caller's next turns.
-    pub fn reconfigure(&mut self, limits: TailerLimits, sources: Vec<SourceFiles>, roots: AllowedRoots) {
+    pub fn reconfigure(
+        &mut self,
+        limits: TailerLimits,
+        sources: Vec<SourceFiles>,
+        roots: AllowedRoots,
+    ) {
         self.limits = limits;
         self.sources = sources;
         self.allowed_roots = roots;
@@ -388,7 +425,9 @@ impl<R> Tailer<R> {
 
     /// Returns the source that a path belongs to: the first that matches.
     pub fn source_of(&self, path: &Path) -> Option<usize> {
-        self.sources.iter().position(|source| source.patterns.matches(path))
+        self.sources
+            .iter()
+            .position(|source| source.patterns.matches(path))
     }
 
     pub(crate) fn is_mine(&self, dir: &Path) -> bool {
@@ -401,10 +440,15 @@ impl<R> Tailer<R> {
     }
 
     fn is_gated(&self, id: TailId, cursor: usize) -> bool {
-        let Some(file) = self.files.get(&id) else { return false };
-        let Some(sink) = file.cursors.get(cursor).map(|cursor| cursor.sink) else { return false };
+        let Some(file) = self.files.get(&id) else {
+            return false;
+        };
+        let Some(sink) = file.cursors.get(cursor).map(|cursor| cursor.sink) else {
+            return false;
+        };
         let before = file.predecessor.and_then(|before| self.files.get(&before));
-        let reader = before.and_then(|before| before.cursors.iter().find(|cursor| cursor.sink == sink));
+        let reader =
+            before.and_then(|before| before.cursors.iter().find(|cursor| cursor.sink == sink));
         reader.is_some_and(|reader| !reader.is_drained)
     }
 
@@ -413,11 +457,15 @@ impl<R> Tailer<R> {
         let (dirs, files, ready) = (&mut self.dirs, &mut self.files, &mut self.ready);
         self.watch.drain(&mut |heard| match heard {
             Heard::Modified(dir, name) => {
-                let Some(dir) = dirs.get_mut(&dir) else { return };
+                let Some(dir) = dirs.get_mut(&dir) else {
+                    return;
+                };
                 match dir.names.get(name) {
                     Some(entry) if entry.pending => dir.is_dirty = true,
                     Some(entry) => {
-                        let Some(file) = entry.file.and_then(|id| files.get_mut(&id)) else { return };
+                        let Some(file) = entry.file.and_then(|id| files.get_mut(&id)) else {
+                            return;
+                        };
                         if !file.is_ready {
                             file.is_ready = true;
                             ready.push_back(file.id);
@@ -453,7 +501,9 @@ impl<R> Tailer<R> {
 
     /// Puts a file in turn whose size is not the one last seen.
     fn check_len(&mut self, id: TailId) {
-        let Some(file) = self.files.get(&id) else { return };
+        let Some(file) = self.files.get(&id) else {
+            return;
+        };
         if file.look_at_len().is_some_and(|len| len != file.known_len) {
             self.push_ready(id);
         }
@@ -475,13 +525,21 @@ impl<R> Tailer<R> {
         for id in attention {
             self.attend(id, now.instant);
         }
-        std::mem::take(&mut self.retries).into_iter().for_each(|id| self.push_ready(id));
+        std::mem::take(&mut self.retries)
+            .into_iter()
+            .for_each(|id| self.push_ready(id));
         // Files that were quiet for long are looked at every eighth time.
         let all = self.polls.is_multiple_of(8);
-        let polled: Vec<DirId> =
-            self.dirs.values().filter(|dir| !dir.has_events).map(|dir| dir.id).collect();
+        let polled: Vec<DirId> = self
+            .dirs
+            .values()
+            .filter(|dir| !dir.has_events)
+            .map(|dir| dir.id)
+            .collect();
         for dir in polled {
-            let Some(dir) = self.dirs.get_mut(&dir) else { continue };
+            let Some(dir) = self.dirs.get_mut(&dir) else {
+                continue;
+            };
             dir.is_dirty = true;
             let ids: Vec<TailId> = dir.names.values().filter_map(|entry| entry.file).collect();
             for id in ids {
@@ -503,7 +561,10 @@ impl<R> Tailer<R> {
             self.attention.remove(&id);
             return;
         };
-        let has_partial = file.cursors.iter().any(|cursor| cursor.partial_since.is_some());
+        let has_partial = file
+            .cursors
+            .iter()
+            .any(|cursor| cursor.partial_since.is_some());
         if !file.is_rotated() && !has_partial {
             self.attention.remove(&id);
             return;
@@ -512,7 +573,11 @@ impl<R> Tailer<R> {
             let is_deleted = file.is_deleted();
             // A writer may still hold a file that was moved away; a deleted one is held for less,
             // because it takes space that its owner believes to be free.
-            let linger = if is_deleted { rotate_wait.saturating_mul(5) } else { self.limits.close_idle };
+            let linger = if is_deleted {
+                rotate_wait.saturating_mul(5)
+            } else {
+                self.limits.close_idle
+            };
             if file.descriptor.is_none() || file.is_quiet(now, linger) {
                 file.is_reported_finished = true;
                 self.changes.push(Change::Finished { id, is_deleted });
@@ -534,7 +599,9 @@ impl<R> Tailer<R> {
             .iter()
             .filter_map(|id| self.files.get(id))
             .filter(|file| file.current.is_some() && !file.is_ready)
-            .filter(|file| now.saturating_duration_since(file.last_used.max(file.grew_at)) >= close_idle)
+            .filter(|file| {
+                now.saturating_duration_since(file.last_used.max(file.grew_at)) >= close_idle
+            })
             .map(|file| file.id)
             .collect();
         idle.into_iter().for_each(|id| self.close(id));
@@ -560,7 +627,10 @@ impl<R> Tailer<R> {
             .map(|file| (file.last_used, file.id))
             .collect();
         closable.sort_unstable();
-        for (_, id) in closable.into_iter().take((self.limits.max_open_files / 8).max(1)) {
+        for (_, id) in closable
+            .into_iter()
+            .take((self.limits.max_open_files / 8).max(1))
+        {
             self.stats.descriptors_evicted += 1;
             self.close(id);
         }
@@ -568,16 +638,22 @@ impl<R> Tailer<R> {
 
     /// Opens a file that was closed, under the name it has now, and checks that it is the same.
     pub fn ensure_open(&mut self, id: TailId, now: Instant) -> Result<(), OpenError> {
-        let Some(file) = self.files.get(&id) else { return Ok(()) };
+        let Some(file) = self.files.get(&id) else {
+            return Ok(());
+        };
         if file.is_open() {
             return Ok(());
         }
         let Some(path) = file.current.clone() else {
-            return Err(OpenError::NotFound { path: file.path.clone() });
+            return Err(OpenError::NotFound {
+                path: file.path.clone(),
+            });
         };
         self.make_room();
         let opened = open_log(&path, &self.allowed_roots)?;
-        let Some(file) = self.files.get_mut(&id) else { return Ok(()) };
+        let Some(file) = self.files.get_mut(&id) else {
+            return Ok(());
+        };
         if (opened.device, opened.inode) != (file.identity.device, file.identity.inode) {
             // The names have changed since the last listing: the next one tells where it went.
             self.mark_parent(&path);
@@ -590,7 +666,9 @@ impl<R> Tailer<R> {
     }
 
     fn mark_parent(&mut self, path: &Path) {
-        let dir = path.parent().and_then(|parent| self.dir_by_path.get(parent));
+        let dir = path
+            .parent()
+            .and_then(|parent| self.dir_by_path.get(parent));
         if let Some(dir) = dir.and_then(|id| self.dirs.get_mut(id)) {
             dir.is_dirty = true;
         }

@@ -13,9 +13,9 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::Arc;
 use std::time::Duration;
 
 use notify::Watcher as _;
@@ -59,7 +59,10 @@ impl Waker {
     /// # Errors
     /// Where no descriptor is left.
     pub fn new() -> io::Result<Self> {
-        Ok(Self(Arc::new(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?)))
+        Ok(Self(Arc::new(eventfd(
+            0,
+            EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC,
+        )?)))
     }
 
     /// Ends the current or the next wait.
@@ -194,7 +197,10 @@ impl InotifyWatch {
                 events: vec![0; EVENT_BYTES].into_boxed_slice(),
             })),
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "cannot use inotify, polling instead");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot use inotify, polling instead"
+                );
                 Backend::Poll
             }
         }
@@ -225,7 +231,9 @@ impl InotifyWatch {
     }
 
     fn remove(&mut self, dir: DirId) {
-        let Some(watch) = self.watches.remove(&dir) else { return };
+        let Some(watch) = self.watches.remove(&dir) else {
+            return;
+        };
         // Two paths of one directory share its watch: only the last name takes it away.
         if self.dirs.get(&watch) == Some(&dir) {
             self.dirs.remove(&watch);
@@ -237,7 +245,9 @@ impl InotifyWatch {
     fn drain(&mut self, hear: &mut dyn FnMut(Heard<'_>)) {
         use inotify::EventMask;
         for _ in 0..MAX_EVENT_READS {
-            let Ok(events) = self.inotify.read_events(&mut self.events) else { return };
+            let Ok(events) = self.inotify.read_events(&mut self.events) else {
+                return;
+            };
             let mut count = 0_usize;
             for event in events {
                 count += 1;
@@ -245,9 +255,13 @@ impl InotifyWatch {
                     hear(Heard::Overflow);
                     continue;
                 }
-                let Some(&dir) = self.dirs.get(&event.wd) else { continue };
+                let Some(&dir) = self.dirs.get(&event.wd) else {
+                    continue;
+                };
                 match event.name {
-                    Some(name) if event.mask.contains(EventMask::MODIFY) => hear(Heard::Modified(dir, name)),
+                    Some(name) if event.mask.contains(EventMask::MODIFY) => {
+                        hear(Heard::Modified(dir, name))
+                    }
                     Some(_) => hear(Heard::Names(dir)),
                     None if event.mask.contains(EventMask::ATTRIB) => hear(Heard::Names(dir)),
                     None => hear(Heard::Gone(dir)),
@@ -285,20 +299,28 @@ impl NotifyWatch {
                 paths: HashMap::new(),
             })),
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "cannot use notify, polling instead");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot use notify, polling instead"
+                );
                 Backend::Poll
             }
         }
     }
 
     fn add(&mut self, path: &Path, dir: DirId) -> Result<(), Unwatched> {
-        match self.watcher.watch(path, notify::RecursiveMode::NonRecursive) {
+        match self
+            .watcher
+            .watch(path, notify::RecursiveMode::NonRecursive)
+        {
             Ok(()) => {
                 self.dirs.insert(path.to_owned(), dir);
                 self.paths.insert(dir, path.to_owned());
                 Ok(())
             }
-            Err(error) if matches!(error.kind, notify::ErrorKind::MaxFilesWatch) => Err(Unwatched::Limit),
+            Err(error) if matches!(error.kind, notify::ErrorKind::MaxFilesWatch) => {
+                Err(Unwatched::Limit)
+            }
             Err(_) => Err(Unwatched::Unavailable),
         }
     }
@@ -322,19 +344,32 @@ impl NotifyWatch {
             }
             for path in &event.paths {
                 if let Some(&dir) = self.dirs.get(path) {
-                    let gone = matches!(event.kind, EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_)));
-                    hear(if gone { Heard::Gone(dir) } else { Heard::Names(dir) });
+                    let gone = matches!(
+                        event.kind,
+                        EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_))
+                    );
+                    hear(if gone {
+                        Heard::Gone(dir)
+                    } else {
+                        Heard::Names(dir)
+                    });
                     continue;
                 }
-                let Some(&dir) = path.parent().and_then(|parent| self.dirs.get(parent)) else { continue };
+                let Some(&dir) = path.parent().and_then(|parent| self.dirs.get(parent)) else {
+                    continue;
+                };
                 let name: OsString = path.file_name().map(OsStr::to_owned).unwrap_or_default();
                 match event.kind {
-                    EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Any) => hear(Heard::Modified(dir, &name)),
+                    EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Any) => {
+                        hear(Heard::Modified(dir, &name))
+                    }
                     EventKind::Access(_) => {}
                     EventKind::Any
                     | EventKind::Create(_)
                     | EventKind::Remove(_)
-                    | EventKind::Modify(ModifyKind::Name(_) | ModifyKind::Metadata(_) | ModifyKind::Other)
+                    | EventKind::Modify(
+                        ModifyKind::Name(_) | ModifyKind::Metadata(_) | ModifyKind::Other,
+                    )
                     | EventKind::Other => hear(Heard::Names(dir)),
                 }
             }

@@ -29,7 +29,10 @@ struct Desk {
 /// # Errors
 /// Those of accepting connections.
 pub async fn serve(listener: TcpListener, engine: EngineHandle) -> std::io::Result<()> {
-    let desk = Desk { engine, telemetry: Arc::new(Telemetry::default()) };
+    let desk = Desk {
+        engine,
+        telemetry: Arc::new(Telemetry::default()),
+    };
     let router = Router::new()
         .route("/", get(page))
         .route("/metrics", get(metrics))
@@ -50,7 +53,14 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 
 async fn metrics(State(desk): State<Desk>) -> Response {
     let text = desk.telemetry.render(&desk.engine.status());
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+    (
+        [(
+            header::CONTENT_TYPE,
+            "text/plain; version=0.0.4; charset=utf-8",
+        )],
+        text,
+    )
+        .into_response()
 }
 
 /// Ready once every pipeline thread has looked at its files. A sink that is down makes an agent no
@@ -65,21 +75,35 @@ async fn ready(State(desk): State<Desk>) -> Response {
 async fn status(State(desk): State<Desk>) -> Response {
     match full_status(&desk).await {
         Some(status) => Json(to_json(&status)).into_response(),
-        None => (StatusCode::INTERNAL_SERVER_ERROR, "the status could not be gathered\n").into_response(),
+        None => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the status could not be gathered\n",
+        )
+            .into_response(),
     }
 }
 
 async fn page(State(desk): State<Desk>) -> Response {
     let Some(status) = full_status(&desk).await else {
-        return (StatusCode::INTERNAL_SERVER_ERROR, "the status could not be gathered\n").into_response();
+        return (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the status could not be gathered\n",
+        )
+            .into_response();
     };
-    ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], to_text(&status)).into_response()
+    (
+        [(header::CONTENT_TYPE, "text/plain; charset=utf-8")],
+        to_text(&status),
+    )
+        .into_response()
 }
 
 /// Pipeline threads are asked off the runtime: they answer when their turn is over.
 async fn full_status(desk: &Desk) -> Option<Status> {
     let engine = desk.engine.clone();
-    tokio::task::spawn_blocking(move || engine.status_with_files()).await.ok()
+    tokio::task::spawn_blocking(move || engine.status_with_files())
+        .await
+        .ok()
 }
 
 fn to_json(status: &Status) -> Value {
@@ -167,30 +191,57 @@ fn to_text(status: &Status) -> String {
     let mut text = format!("tailwater {}\n\nSINKS\n", env!("CARGO_PKG_VERSION"));
     let mut line = |arguments: std::fmt::Arguments<'_>| {
         // Writing to a string cannot fail.
-        drop(text.write_fmt(arguments));
+        text.write_fmt(arguments).ok();
         text.push('\n');
     };
     for sink in &status.sinks {
-        let failure = sink.failure.as_ref().map_or(String::new(), |(reason, detail, attempts)| {
-            format!(", {reason} after {attempts} attempts: {detail}")
-        });
-        line(format_args!("  {}  {}  {}{failure}", sink.name, sink.target, state_word(sink.state)));
+        let failure = sink
+            .failure
+            .as_ref()
+            .map_or(String::new(), |(reason, detail, attempts)| {
+                format!(", {reason} after {attempts} attempts: {detail}")
+            });
+        line(format_args!(
+            "  {}  {}  {}{failure}",
+            sink.name,
+            sink.target,
+            state_word(sink.state)
+        ));
     }
-    line(format_args!("\nBOOKS (records)\n  source  sink  read = acked + rejected + in flight"));
+    line(format_args!(
+        "\nBOOKS (records)\n  source  sink  read = acked + rejected + in flight"
+    ));
     for book in &status.books {
         line(format_args!(
             "  {}  {}  {} = {} + {} + {}",
-            book.source, book.sink, book.read_records, book.acked_records, book.rejected_total(), book.in_flight_records
+            book.source,
+            book.sink,
+            book.read_records,
+            book.acked_records,
+            book.rejected_total(),
+            book.in_flight_records
         ));
     }
-    line(format_args!("\nFILES ({})\n  lag bytes  size bytes  path", status.files.len()));
+    line(format_args!(
+        "\nFILES ({})\n  lag bytes  size bytes  path",
+        status.files.len()
+    ));
     for file in status.files.iter().take(MAX_PAGE_FILES) {
         let lag = file.size_bytes.saturating_sub(file.acked_offset);
-        line(format_args!("  {lag:>9}  {:>10}  {}", file.size_bytes, file.path.display().to_string().escape_debug()));
+        line(format_args!(
+            "  {lag:>9}  {:>10}  {}",
+            file.size_bytes,
+            file.path.display().to_string().escape_debug()
+        ));
     }
     if status.files.len() > MAX_PAGE_FILES {
-        line(format_args!("  … {} more in /api/v1/status", status.files.len() - MAX_PAGE_FILES));
+        line(format_args!(
+            "  … {} more in /api/v1/status",
+            status.files.len() - MAX_PAGE_FILES
+        ));
     }
-    line(format_args!("\nMetrics: /metrics   Everything as JSON: /api/v1/status"));
+    line(format_args!(
+        "\nMetrics: /metrics   Everything as JSON: /api/v1/status"
+    ));
     text
 }

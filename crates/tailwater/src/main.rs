@@ -1,3 +1,7 @@
-//! The tailwater binary: command line, configuration, admin server, telemetry, signals.
+//! The tailwater binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tailwater::cli::main()
+}

@@ -9,54 +9,171 @@ use tailwater_engine::{RouteBooks, SinkState, SinkStatus, Status};
 
 /// Names and help texts of the counters.
 const COUNTERS: [(&str, &str); 31] = [
-    ("tailwater_read_records_total", "Records read from files, per source and sink."),
-    ("tailwater_read_bytes_total", "Bytes of those lines, without delimiters."),
-    ("tailwater_acked_records_total", "Records the sink has taken responsibility for."),
-    ("tailwater_acked_bytes_total", "Bytes of those lines, without delimiters."),
-    ("tailwater_rejected_records_total", "Records the sink refused for good, by reason."),
-    ("tailwater_lost_unread_bytes_total", "Bytes that were seen in a file and could not be read any more."),
-    ("tailwater_truncated_lines_total", "Lines over the limit that were cut."),
-    ("tailwater_split_lines_total", "Lines over the limit that became several records."),
-    ("tailwater_skipped_bytes_total", "Bytes of lines over the limit that were skipped."),
-    ("tailwater_hole_bytes_total", "NUL bytes skipped at the start of files truncated under their writer."),
-    ("tailwater_replaced_lines_total", "Lines in which something that is not text was replaced."),
-    ("tailwater_sink_requests_total", "Requests made to the sink."),
-    ("tailwater_sink_failures_total", "Requests that failed and are tried again, by reason."),
-    ("tailwater_sink_delivered_batches_total", "Batches resolved."),
-    ("tailwater_sink_delivered_bytes_total", "Bytes of the bodies of those batches."),
-    ("tailwater_sink_splits_total", "Refused batches that were halved to find the record."),
+    (
+        "tailwater_read_records_total",
+        "Records read from files, per source and sink.",
+    ),
+    (
+        "tailwater_read_bytes_total",
+        "Bytes of those lines, without delimiters.",
+    ),
+    (
+        "tailwater_acked_records_total",
+        "Records the sink has taken responsibility for.",
+    ),
+    (
+        "tailwater_acked_bytes_total",
+        "Bytes of those lines, without delimiters.",
+    ),
+    (
+        "tailwater_rejected_records_total",
+        "Records the sink refused for good, by reason.",
+    ),
+    (
+        "tailwater_lost_unread_bytes_total",
+        "Bytes that were seen in a file and could not be read any more.",
+    ),
+    (
+        "tailwater_truncated_lines_total",
+        "Lines over the limit that were cut.",
+    ),
+    (
+        "tailwater_split_lines_total",
+        "Lines over the limit that became several records.",
+    ),
+    (
+        "tailwater_skipped_bytes_total",
+        "Bytes of lines over the limit that were skipped.",
+    ),
+    (
+        "tailwater_hole_bytes_total",
+        "NUL bytes skipped at the start of files truncated under their writer.",
+    ),
+    (
+        "tailwater_replaced_lines_total",
+        "Lines in which something that is not text was replaced.",
+    ),
+    (
+        "tailwater_sink_requests_total",
+        "Requests made to the sink.",
+    ),
+    (
+        "tailwater_sink_failures_total",
+        "Requests that failed and are tried again, by reason.",
+    ),
+    (
+        "tailwater_sink_delivered_batches_total",
+        "Batches resolved.",
+    ),
+    (
+        "tailwater_sink_delivered_bytes_total",
+        "Bytes of the bodies of those batches.",
+    ),
+    (
+        "tailwater_sink_splits_total",
+        "Refused batches that were halved to find the record.",
+    ),
     ("tailwater_files_found_total", "Files found."),
-    ("tailwater_files_rotated_total", "Files whose path went to another file."),
-    ("tailwater_files_truncated_total", "Files whose content was replaced."),
-    ("tailwater_files_missing_total", "Files of earlier runs that were not found again."),
-    ("tailwater_files_refused_total", "Times that a matching file could not be opened."),
-    ("tailwater_files_over_limit_total", "Files left because tailing.max_files is reached."),
-    ("tailwater_descriptors_evicted_total", "Descriptors closed to stay within tailing.max_open_files."),
-    ("tailwater_read_errors_total", "Reads that failed and are tried again."),
-    ("tailwater_watch_overflows_total", "Times that file events were lost and everything was looked at."),
-    ("tailwater_watch_limit_hits_total", "Directories polled because the system has no watch left."),
-    ("tailwater_scan_errors_total", "Directories that could not be listed."),
-    ("tailwater_checkpoints_total", "Groups of positions made durable."),
-    ("tailwater_checkpoint_failures_total", "Groups of positions that could not be written."),
-    ("tailwater_checkpoint_compactions_total", "Generations of the position journal written."),
-    ("tailwater_room_refusals_total", "Times that reading waited because a queue or the memory limit was full."),
+    (
+        "tailwater_files_rotated_total",
+        "Files whose path went to another file.",
+    ),
+    (
+        "tailwater_files_truncated_total",
+        "Files whose content was replaced.",
+    ),
+    (
+        "tailwater_files_missing_total",
+        "Files of earlier runs that were not found again.",
+    ),
+    (
+        "tailwater_files_refused_total",
+        "Times that a matching file could not be opened.",
+    ),
+    (
+        "tailwater_files_over_limit_total",
+        "Files left because tailing.max_files is reached.",
+    ),
+    (
+        "tailwater_descriptors_evicted_total",
+        "Descriptors closed to stay within tailing.max_open_files.",
+    ),
+    (
+        "tailwater_read_errors_total",
+        "Reads that failed and are tried again.",
+    ),
+    (
+        "tailwater_watch_overflows_total",
+        "Times that file events were lost and everything was looked at.",
+    ),
+    (
+        "tailwater_watch_limit_hits_total",
+        "Directories polled because the system has no watch left.",
+    ),
+    (
+        "tailwater_scan_errors_total",
+        "Directories that could not be listed.",
+    ),
+    (
+        "tailwater_checkpoints_total",
+        "Groups of positions made durable.",
+    ),
+    (
+        "tailwater_checkpoint_failures_total",
+        "Groups of positions that could not be written.",
+    ),
+    (
+        "tailwater_checkpoint_compactions_total",
+        "Generations of the position journal written.",
+    ),
+    (
+        "tailwater_room_refusals_total",
+        "Times that reading waited because a queue or the memory limit was full.",
+    ),
 ];
 
 /// Names and help texts of the gauges.
 const GAUGES: [(&str, &str); 15] = [
-    ("tailwater_in_flight_records", "Records read and not yet acked or rejected."),
-    ("tailwater_sink_up", "1 while deliveries succeed, 0 while they are being retried."),
+    (
+        "tailwater_in_flight_records",
+        "Records read and not yet acked or rejected.",
+    ),
+    (
+        "tailwater_sink_up",
+        "1 while deliveries succeed, 0 while they are being retried.",
+    ),
     ("tailwater_sink_in_flight_batches", "Batches unanswered."),
     ("tailwater_sink_queued_batches", "Batches waiting."),
-    ("tailwater_sink_queue_used_bytes", "Bytes waiting or unanswered."),
-    ("tailwater_sink_queue_max_bytes", "The limit of those bytes."),
-    ("tailwater_sink_oldest_unacked_seconds", "Age of the oldest batch that is not acked."),
+    (
+        "tailwater_sink_queue_used_bytes",
+        "Bytes waiting or unanswered.",
+    ),
+    (
+        "tailwater_sink_queue_max_bytes",
+        "The limit of those bytes.",
+    ),
+    (
+        "tailwater_sink_oldest_unacked_seconds",
+        "Age of the oldest batch that is not acked.",
+    ),
     ("tailwater_files", "Files followed."),
-    ("tailwater_files_open", "Descriptors of followed files that are open."),
-    ("tailwater_directories_watched", "Directories whose changes are notified."),
-    ("tailwater_directories_polled", "Directories that are polled."),
+    (
+        "tailwater_files_open",
+        "Descriptors of followed files that are open.",
+    ),
+    (
+        "tailwater_directories_watched",
+        "Directories whose changes are notified.",
+    ),
+    (
+        "tailwater_directories_polled",
+        "Directories that are polled.",
+    ),
     ("tailwater_position_files", "Files with a stored position."),
-    ("tailwater_memory_used_bytes", "Bytes of sealed batches in memory."),
+    (
+        "tailwater_memory_used_bytes",
+        "Bytes of sealed batches in memory.",
+    ),
     ("tailwater_memory_max_bytes", "The limit of those bytes."),
     ("tailwater_build_info", "1, with the version as a label."),
 ];
@@ -104,13 +221,19 @@ impl Telemetry {
 }
 
 /// Counts far below 2^52 are exact in a gauge.
-#[expect(clippy::cast_precision_loss, reason = "a gauge is a float; these figures are far below 2^52")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a gauge is a float; these figures are far below 2^52"
+)]
 fn float(value: u64) -> f64 {
     value as f64
 }
 
 fn set_route(route: &RouteBooks) {
-    let labels = [("source", route.source.to_string()), ("sink", route.sink.to_string())];
+    let labels = [
+        ("source", route.source.to_string()),
+        ("sink", route.sink.to_string()),
+    ];
     let count = |name: &'static str, value: u64| counter!(name, &labels).absolute(value);
     count("tailwater_read_records_total", route.read_records);
     count("tailwater_read_bytes_total", route.read_bytes);
@@ -138,7 +261,11 @@ fn set_sink(sink: &SinkStatus) {
     counter!("tailwater_sink_splits_total", &labels).absolute(sink.splits);
     for (reason, failures) in &sink.failures {
         let [name] = labels.clone();
-        counter!("tailwater_sink_failures_total", &[name, ("reason", (*reason).to_owned())]).absolute(*failures);
+        counter!(
+            "tailwater_sink_failures_total",
+            &[name, ("reason", (*reason).to_owned())]
+        )
+        .absolute(*failures);
     }
     let is_up = sink.state == SinkState::Delivering;
     gauge!("tailwater_sink_up", &labels).set(if is_up { 1.0 } else { 0.0 });
@@ -159,14 +286,23 @@ fn set_process(status: &Status) {
         ("tailwater_files_missing_total", tailing.missing_files),
         ("tailwater_files_refused_total", tailing.refusals),
         ("tailwater_files_over_limit_total", tailing.files_over_limit),
-        ("tailwater_descriptors_evicted_total", tailing.descriptors_evicted),
+        (
+            "tailwater_descriptors_evicted_total",
+            tailing.descriptors_evicted,
+        ),
         ("tailwater_read_errors_total", tailing.read_errors),
         ("tailwater_watch_overflows_total", tailing.watch_overflows),
         ("tailwater_watch_limit_hits_total", tailing.watch_limit_hits),
         ("tailwater_scan_errors_total", tailing.scan_errors),
         ("tailwater_checkpoints_total", status.checkpoint.checkpoints),
-        ("tailwater_checkpoint_failures_total", status.checkpoint.failures),
-        ("tailwater_checkpoint_compactions_total", status.checkpoint.compactions),
+        (
+            "tailwater_checkpoint_failures_total",
+            status.checkpoint.failures,
+        ),
+        (
+            "tailwater_checkpoint_compactions_total",
+            status.checkpoint.compactions,
+        ),
         ("tailwater_room_refusals_total", status.room_refusals),
     ] {
         counter!(name).absolute(value);

@@ -8,19 +8,35 @@ use super::{OpenError, generations, name, open};
 use crate::{FileKey, Position, PositionStore, StoreLimits};
 
 fn identity(inode: u64) -> FileIdentity {
-    FileIdentity { device: 1, inode, fingerprint: Fingerprint::of_head(&inode.to_le_bytes()) }
+    FileIdentity {
+        device: 1,
+        inode,
+        fingerprint: Fingerprint::of_head(&inode.to_le_bytes()),
+    }
 }
 
 fn position(offset: u64) -> Position {
-    Position { offset, marker: Marker::of_tail(&offset.to_le_bytes()) }
+    Position {
+        offset,
+        marker: Marker::of_tail(&offset.to_le_bytes()),
+    }
 }
 
 /// Three files at 100, 200 and 300, then the second at 250 and the third forgotten, in two groups.
 fn written() -> (Arc<MemoryStorage>, Vec<FileKey>) {
     let storage = Arc::new(MemoryStorage::new());
-    let (mut store, mut journal, _) = open(Arc::clone(&storage) as Arc<dyn Storage>, StoreLimits::default(), 1).unwrap();
+    let (mut store, mut journal, _) = open(
+        Arc::clone(&storage) as Arc<dyn Storage>,
+        StoreLimits::default(),
+        1,
+    )
+    .unwrap();
     let keys: Vec<FileKey> = (1..=3)
-        .map(|inode| store.insert(identity(inode), Path::new("/var/log/a.log"), 5).unwrap())
+        .map(|inode| {
+            store
+                .insert(identity(inode), Path::new("/var/log/a.log"), 5)
+                .unwrap()
+        })
         .collect();
     for (index, key) in keys.iter().enumerate() {
         store.set_position(*key, "central", position(100 * (index as u64 + 1)), 6);
@@ -34,11 +50,26 @@ fn written() -> (Arc<MemoryStorage>, Vec<FileKey>) {
 }
 
 fn offsets(store: &PositionStore) -> Vec<(FileKey, u64)> {
-    store.files().map(|file| (file.key, file.positions.first().map_or(0, |stored| stored.position.offset))).collect()
+    store
+        .files()
+        .map(|file| {
+            (
+                file.key,
+                file.positions
+                    .first()
+                    .map_or(0, |stored| stored.position.offset),
+            )
+        })
+        .collect()
 }
 
 fn reopen(storage: &Arc<MemoryStorage>) -> Result<(PositionStore, super::Recovery), OpenError> {
-    open(Arc::clone(storage) as Arc<dyn Storage>, StoreLimits::default(), 9).map(|(store, _, recovery)| (store, recovery))
+    open(
+        Arc::clone(storage) as Arc<dyn Storage>,
+        StoreLimits::default(),
+        9,
+    )
+    .map(|(store, _, recovery)| (store, recovery))
 }
 
 fn newest_name(storage: &Arc<MemoryStorage>) -> String {
@@ -77,9 +108,13 @@ fn every_bit_flip_opens_and_no_position_is_ever_too_far() {
         damaged.replace(&file, &bad).unwrap();
         match reopen(&damaged) {
             Ok((store, recovery)) => {
-                assert!(recovery.damaged_frames > 0 || recovery.torn_tail_bytes > 0, "bit {bit} is noticed");
+                assert!(
+                    recovery.damaged_frames > 0 || recovery.torn_tail_bytes > 0,
+                    "bit {bit} is noticed"
+                );
                 for (key, offset) in offsets(&store) {
-                    let most = [100, 250, 300][keys.iter().position(|known| *known == key).unwrap()];
+                    let most =
+                        [100, 250, 300][keys.iter().position(|known| *known == key).unwrap()];
                     assert!(offset <= most, "bit {bit}: {key:?} at {offset}");
                 }
             }
@@ -98,7 +133,9 @@ fn every_truncation_opens_with_a_prefix_or_refuses_by_name() {
         let cut = Arc::new(MemoryStorage::new());
         cut.replace(&file, &good[..len]).unwrap();
         match reopen(&cut) {
-            Ok((_, recovery)) => assert_eq!(recovery.damaged_frames, 0, "cut at {len} is no damage"),
+            Ok((_, recovery)) => {
+                assert_eq!(recovery.damaged_frames, 0, "cut at {len} is no damage")
+            }
             Err(OpenError::Unusable { .. }) => {}
             Err(error) => panic!("cut at {len}: {error}"),
         }
@@ -122,7 +159,10 @@ fn a_file_hit_by_damage_is_taken_from_the_generation_before() {
     reopen(&storage).unwrap();
     let newest = newest_name(&storage);
     let mut bytes = storage.read(&newest, 1 << 20).unwrap();
-    let at = bytes.windows(14).position(|window| window == b"/var/log/a.log").unwrap();
+    let at = bytes
+        .windows(14)
+        .position(|window| window == b"/var/log/a.log")
+        .unwrap();
     bytes[at] ^= 1;
     storage.replace(&newest, &bytes).unwrap();
     let (store, recovery) = reopen(&storage).unwrap();
@@ -138,14 +178,22 @@ fn a_newer_format_is_refused_and_left_as_it_is() {
     let mut bytes = Vec::new();
     tailwater_durable::frame::append(&mut bytes, 1, &7_u32.to_le_bytes()).unwrap();
     storage.replace(&newest, &bytes).unwrap();
-    assert!(matches!(reopen(&storage), Err(OpenError::NewerVersion { found: 7, .. })));
+    assert!(matches!(
+        reopen(&storage),
+        Err(OpenError::NewerVersion { found: 7, .. })
+    ));
     assert_eq!(storage.read(&newest, 1 << 20).unwrap(), bytes);
 }
 
 #[test]
 fn a_group_that_could_not_be_written_is_part_of_the_next() {
     let (storage, keys) = written();
-    let (mut store, _, _) = open(Arc::clone(&storage) as Arc<dyn Storage>, StoreLimits::default(), 9).unwrap();
+    let (mut store, _, _) = open(
+        Arc::clone(&storage) as Arc<dyn Storage>,
+        StoreLimits::default(),
+        9,
+    )
+    .unwrap();
     store.set_position(keys[0], "central", position(150), 10);
     let group = store.take_group().unwrap();
     store.restore_group(group);
@@ -155,8 +203,17 @@ fn a_group_that_could_not_be_written_is_part_of_the_next() {
 #[test]
 fn the_store_refuses_more_files_than_its_limit() {
     let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::new());
-    let limits = StoreLimits { max_files: 1, ..StoreLimits::default() };
+    let limits = StoreLimits {
+        max_files: 1,
+        ..StoreLimits::default()
+    };
     let (mut store, _, _) = open(storage, limits, 1).unwrap();
     store.insert(identity(1), Path::new("/a"), 1).unwrap();
-    assert_eq!(store.insert(identity(2), Path::new("/b"), 1).unwrap_err().max_files, 1);
+    assert_eq!(
+        store
+            .insert(identity(2), Path::new("/b"), 1)
+            .unwrap_err()
+            .max_files,
+        1
+    );
 }

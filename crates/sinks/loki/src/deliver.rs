@@ -8,9 +8,13 @@ use std::time::{Duration, SystemTime};
 use base64::Engine as _;
 use bytes::Bytes;
 use reqwest::Url;
-use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER,
+};
 use tailwater_record::EncodedBatch;
-use tailwater_sink::{Deliver, DeliverError, DeliverFuture, Delivered, Secret, SettingsError, SplitError};
+use tailwater_sink::{
+    Deliver, DeliverError, DeliverFuture, Delivered, Secret, SettingsError, SplitError,
+};
 
 use crate::answer::judge;
 use crate::settings::{Encoding, LokiSettings};
@@ -36,14 +40,25 @@ impl LokiDeliver {
         credentials: Credentials,
         headers: HeaderMap,
     ) -> Self {
-        Self { url, client, settings, credentials, headers }
+        Self {
+            url,
+            client,
+            settings,
+            credentials,
+            headers,
+        }
     }
 
     async fn push(&self, batch: &EncodedBatch) -> Result<Delivered, DeliverError> {
-        let mut request = self.client.post(self.url.clone()).headers(self.headers.clone());
+        let mut request = self
+            .client
+            .post(self.url.clone())
+            .headers(self.headers.clone());
         request = match self.settings.encoding {
             Encoding::Protobuf => request.header(CONTENT_TYPE, "application/x-protobuf"),
-            Encoding::Json => request.header(CONTENT_TYPE, "application/json").header(CONTENT_ENCODING, "gzip"),
+            Encoding::Json => request
+                .header(CONTENT_TYPE, "application/json")
+                .header(CONTENT_ENCODING, "gzip"),
         };
         if let Some(tenant) = batch.tenant.as_deref().or(self.settings.tenant.as_deref()) {
             request = request.header("X-Scope-OrgID", tenant);
@@ -51,7 +66,11 @@ impl LokiDeliver {
         if let Some(authorization) = self.credentials.header() {
             request = request.header(AUTHORIZATION, authorization);
         }
-        let answer = request.body(batch.body.clone()).send().await.map_err(|error| transport(&error))?;
+        let answer = request
+            .body(batch.body.clone())
+            .send()
+            .await
+            .map_err(|error| transport(&error))?;
         let status = answer.status().as_u16();
         let retry_after = retry_after(answer.headers());
         let body = read_answer(answer).await;
@@ -96,7 +115,10 @@ async fn read_answer(mut answer: reqwest::Response) -> Vec<u8> {
     body
 }
 
-#[expect(clippy::disallowed_methods, reason = "an HTTP date is relative to the wall clock of now")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "an HTTP date is relative to the wall clock of now"
+)]
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?;
     tailwater_sink::parse_retry_after(value, SystemTime::now())
@@ -114,7 +136,8 @@ fn transport(error: &reqwest::Error) -> DeliverError {
     let lower = text.to_lowercase();
     let reason = if error.is_timeout() {
         "timeout"
-    } else if lower.contains("certificate") || lower.contains("tls") || lower.contains("handshake") {
+    } else if lower.contains("certificate") || lower.contains("tls") || lower.contains("handshake")
+    {
         "tls"
     } else if lower.contains("dns") || lower.contains("lookup") {
         "dns"
@@ -123,7 +146,11 @@ fn transport(error: &reqwest::Error) -> DeliverError {
     } else {
         "connection_lost"
     };
-    DeliverError::Retryable { reason, detail: text, retry_after: None }
+    DeliverError::Retryable {
+        reason,
+        detail: text,
+        retry_after: None,
+    }
 }
 
 /// What proves who we are, read from files again when the backend no longer believes it.
@@ -136,15 +163,32 @@ pub(crate) struct Credentials {
 
 impl Credentials {
     pub(crate) fn none() -> Self {
-        Self { username: None, file: None, header: Mutex::new(None) }
+        Self {
+            username: None,
+            file: None,
+            header: Mutex::new(None),
+        }
     }
 
-    pub(crate) fn bearer(token: Option<Secret>, file: Option<PathBuf>) -> Result<Self, SettingsError> {
+    pub(crate) fn bearer(
+        token: Option<Secret>,
+        file: Option<PathBuf>,
+    ) -> Result<Self, SettingsError> {
         Self::new(None, token, file, "bearer_token", "bearer_token_file")
     }
 
-    pub(crate) fn basic(username: String, password: Option<Secret>, file: Option<PathBuf>) -> Result<Self, SettingsError> {
-        Self::new(Some(username), password, file, "basic_auth.password", "basic_auth.password_file")
+    pub(crate) fn basic(
+        username: String,
+        password: Option<Secret>,
+        file: Option<PathBuf>,
+    ) -> Result<Self, SettingsError> {
+        Self::new(
+            Some(username),
+            password,
+            file,
+            "basic_auth.password",
+            "basic_auth.password_file",
+        )
     }
 
     fn new(
@@ -156,26 +200,46 @@ impl Credentials {
     ) -> Result<Self, SettingsError> {
         let secret = match (secret, &file) {
             (Some(_), Some(_)) => {
-                return Err(SettingsError::new(key, format!("cannot stand beside `{file_key}`: choose one")));
+                return Err(SettingsError::new(
+                    key,
+                    format!("cannot stand beside `{file_key}`: choose one"),
+                ));
             }
             (Some(secret), None) => secret,
             (None, Some(path)) => read_secret(path).map_err(|error| {
-                SettingsError::new(file_key, format!("cannot read `{}`: {error}", path.display()))
+                SettingsError::new(
+                    file_key,
+                    format!("cannot read `{}`: {error}", path.display()),
+                )
             })?,
-            (None, None) => return Err(SettingsError::new(key, format!("missing: give it, or `{file_key}`"))),
+            (None, None) => {
+                return Err(SettingsError::new(
+                    key,
+                    format!("missing: give it, or `{file_key}`"),
+                ));
+            }
         };
         let header = authorization(username.as_deref(), &secret)
             .ok_or_else(|| SettingsError::new(key, "holds characters that no header can carry"))?;
-        Ok(Self { username, file, header: Mutex::new(Some(header)) })
+        Ok(Self {
+            username,
+            file,
+            header: Mutex::new(Some(header)),
+        })
     }
 
     fn header(&self) -> Option<HeaderValue> {
-        self.header.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.header
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Reads the file again; what was believed before stays where that fails.
     fn read_again(&self) {
-        let Some(secret) = self.file.as_deref().and_then(|path| read_secret(path).ok()) else { return };
+        let Some(secret) = self.file.as_deref().and_then(|path| read_secret(path).ok()) else {
+            return;
+        };
         if let Some(header) = authorization(self.username.as_deref(), &secret) {
             *self.header.lock().unwrap_or_else(PoisonError::into_inner) = Some(header);
         }
@@ -190,7 +254,10 @@ fn authorization(username: Option<&str>, secret: &Secret) -> Option<HeaderValue>
     let text = match username {
         Some(username) => {
             let pair = format!("{username}:{}", secret.expose());
-            format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
+            format!(
+                "Basic {}",
+                base64::engine::general_purpose::STANDARD.encode(pair)
+            )
         }
         None => format!("Bearer {}", secret.expose()),
     };

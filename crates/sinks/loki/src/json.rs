@@ -19,7 +19,12 @@ pub(crate) struct JsonEncoder {
 
 impl JsonEncoder {
     pub(crate) fn new(gzip_level: u32) -> Self {
-        Self { body: Vec::new(), level: flate2::Compression::new(gzip_level), open: None, stats: EncodeStats::default() }
+        Self {
+            body: Vec::new(),
+            level: flate2::Compression::new(gzip_level),
+            open: None,
+            stats: EncodeStats::default(),
+        }
     }
 }
 
@@ -62,7 +67,10 @@ impl Encode for JsonEncoder {
         }
         let body = gzip(&self.body, self.level);
         self.body.clear();
-        Encoded { body, stats: std::mem::take(&mut self.stats) }
+        Encoded {
+            body,
+            stats: std::mem::take(&mut self.stats),
+        }
     }
 }
 
@@ -119,9 +127,16 @@ struct Stream<'a> {
 }
 
 /// Cuts a body after its first records.
-pub(crate) fn split(body: &Bytes, first_records: u32, gzip_level: u32) -> Result<(Bytes, Bytes), SplitError> {
+pub(crate) fn split(
+    body: &Bytes,
+    first_records: u32,
+    gzip_level: u32,
+) -> Result<(Bytes, Bytes), SplitError> {
     use std::io::Read as _;
-    let fail = |reason| SplitError { body_bytes: body.len(), reason };
+    let fail = |reason| SplitError {
+        body_bytes: body.len(),
+        reason,
+    };
     let mut plain = Vec::new();
     let limit = MAX_BODY_BYTES as u64;
     flate2::read::GzDecoder::new(&**body)
@@ -134,7 +149,10 @@ pub(crate) fn split(body: &Bytes, first_records: u32, gzip_level: u32) -> Result
     for stream in &push.streams {
         let at = left.min(stream.values.len());
         left -= at;
-        let (head, tail) = stream.values.split_at_checked(at).ok_or_else(|| fail("not a stream"))?;
+        let (head, tail) = stream
+            .values
+            .split_at_checked(at)
+            .ok_or_else(|| fail("not a stream"))?;
         put_stream(&mut first, stream.stream, head);
         put_stream(&mut second, stream.stream, tail);
     }
@@ -150,7 +168,11 @@ fn put_stream(half: &mut Vec<u8>, labels: &RawValue, values: &[&RawValue]) {
     if values.is_empty() {
         return;
     }
-    half.extend_from_slice(if half.is_empty() { b"{\"streams\":[".as_slice() } else { b"," });
+    half.extend_from_slice(if half.is_empty() {
+        b"{\"streams\":[".as_slice()
+    } else {
+        b","
+    });
     half.extend_from_slice(b"{\"stream\":");
     half.extend_from_slice(labels.get().as_bytes());
     half.extend_from_slice(b",\"values\":[");
@@ -177,7 +199,8 @@ mod tests {
         let a = LabelSet::new([("job", "a\"b")]).unwrap();
         let b = LabelSet::new([("job", "b")]).unwrap();
         let mut encoder = JsonEncoder::new(1);
-        let lines: [(&LabelSet, &[u8]); 3] = [(&a, b"one \"quoted\""), (&b, b"two \xFF"), (&b, b"three\t")];
+        let lines: [(&LabelSet, &[u8]); 3] =
+            [(&a, b"one \"quoted\""), (&b, b"two \xFF"), (&b, b"three\t")];
         for (index, (labels, line)) in lines.into_iter().enumerate() {
             encoder.append(&RecordView {
                 line,
@@ -195,7 +218,10 @@ mod tests {
         ]});
         assert_eq!(plain(&sealed.body), expected);
         let (first, second) = split(&sealed.body, 2, 1).unwrap();
-        assert_eq!(plain(&first)["streams"][1]["values"], serde_json::json!([["8", "two \u{FFFD}"]]));
+        assert_eq!(
+            plain(&first)["streams"][1]["values"],
+            serde_json::json!([["8", "two \u{FFFD}"]])
+        );
         let rest = serde_json::json!({"streams": [
             {"stream": {"job": "b"}, "values": [["9", "three\t", {"offset": "5"}]]}]});
         assert_eq!(plain(&second), rest);

@@ -72,7 +72,10 @@ impl Encode for ProtobufEncoder {
         self.end_stream();
         let body = compress(&mut self.snappy, &self.body, &mut self.compressed);
         self.body.clear();
-        Encoded { body, stats: std::mem::take(&mut self.stats) }
+        Encoded {
+            body,
+            stats: std::mem::take(&mut self.stats),
+        }
     }
 }
 
@@ -96,10 +99,16 @@ impl ProtobufEncoder {
 /// Fills in a stream's length, padded to its fixed width.
 fn patch_len(body: &mut [u8], len_at: usize) {
     let len = body.len().saturating_sub(len_at + STREAM_LEN_BYTES);
-    let Some(target) = body.get_mut(len_at..len_at + STREAM_LEN_BYTES) else { return };
+    let Some(target) = body.get_mut(len_at..len_at + STREAM_LEN_BYTES) else {
+        return;
+    };
     for (index, byte) in target.iter_mut().enumerate() {
         let seven = u8::try_from((len >> (7 * index)) & 0x7F).unwrap_or(0);
-        let more = if index + 1 < STREAM_LEN_BYTES { 0x80 } else { 0 };
+        let more = if index + 1 < STREAM_LEN_BYTES {
+            0x80
+        } else {
+            0
+        };
         *byte = seven | more;
     }
 }
@@ -107,7 +116,13 @@ fn patch_len(body: &mut [u8], len_at: usize) {
 /// Appends one entry: the only copy that is made of a line.
 fn put_entry(body: &mut Vec<u8>, record: &RecordView<'_>, line: &[u8]) {
     let (seconds, nanos) = record.timestamp.parts();
-    let time_len = 1 + varint_len(seconds) + if nanos == 0 { 0 } else { 1 + varint_len(u64::from(nanos)) };
+    let time_len = 1
+        + varint_len(seconds)
+        + if nanos == 0 {
+            0
+        } else {
+            1 + varint_len(u64::from(nanos))
+        };
     let metadata_len: usize = record
         .metadata
         .iter()
@@ -128,7 +143,10 @@ fn put_entry(body: &mut Vec<u8>, record: &RecordView<'_>, line: &[u8]) {
     put_bytes(body, 2, line);
     for (name, value) in record.metadata {
         body.push(tag(3));
-        put_varint(body, (field_len(name.len()) + field_len(value.len())) as u64);
+        put_varint(
+            body,
+            (field_len(name.len()) + field_len(value.len())) as u64,
+        );
         put_bytes(body, 1, name.as_bytes());
         put_bytes(body, 2, value.as_bytes());
     }
@@ -196,31 +214,51 @@ fn compress(snappy: &mut snap::raw::Encoder, body: &[u8], scratch: &mut Vec<u8>)
 
 /// Cuts a body after its first records.
 pub(crate) fn split(body: &Bytes, first_records: u32) -> Result<(Bytes, Bytes), SplitError> {
-    let fail = |reason| SplitError { body_bytes: body.len(), reason };
+    let fail = |reason| SplitError {
+        body_bytes: body.len(),
+        reason,
+    };
     let len = snap::raw::decompress_len(body).map_err(|_| fail("not a snappy block"))?;
     if len > MAX_BODY_BYTES {
         return Err(fail("too large"));
     }
-    let plain = snap::raw::Decoder::new().decompress_vec(body).map_err(|_| fail("not a snappy block"))?;
+    let plain = snap::raw::Decoder::new()
+        .decompress_vec(body)
+        .map_err(|_| fail("not a snappy block"))?;
     let (mut first, mut second) = (Vec::new(), Vec::new());
     let mut left = first_records;
     let mut rest: &[u8] = &plain;
     while !rest.is_empty() {
-        let stream = take_field(&mut rest).filter(|field| field.number == 1).ok_or_else(|| fail("not a push request"))?;
-        split_stream(stream.content, &mut left, &mut first, &mut second).ok_or_else(|| fail("not a stream"))?;
+        let stream = take_field(&mut rest)
+            .filter(|field| field.number == 1)
+            .ok_or_else(|| fail("not a push request"))?;
+        split_stream(stream.content, &mut left, &mut first, &mut second)
+            .ok_or_else(|| fail("not a stream"))?;
     }
     let mut snappy = snap::raw::Encoder::new();
     let mut scratch = Vec::new();
-    Ok((compress(&mut snappy, &first, &mut scratch), compress(&mut snappy, &second, &mut scratch)))
+    Ok((
+        compress(&mut snappy, &first, &mut scratch),
+        compress(&mut snappy, &second, &mut scratch),
+    ))
 }
 
 /// Adds the entries of one stream to the halves they belong to.
-fn split_stream(stream: &[u8], left: &mut u32, first: &mut Vec<u8>, second: &mut Vec<u8>) -> Option<()> {
+fn split_stream(
+    stream: &[u8],
+    left: &mut u32,
+    first: &mut Vec<u8>,
+    second: &mut Vec<u8>,
+) -> Option<()> {
     let mut rest = stream;
-    let labels = take_field(&mut rest).filter(|field| field.number == 1)?.whole;
+    let labels = take_field(&mut rest)
+        .filter(|field| field.number == 1)?
+        .whole;
     let (mut head, mut tail) = (labels.to_vec(), labels.to_vec());
     while !rest.is_empty() {
-        let entry = take_field(&mut rest).filter(|field| field.number == 2)?.whole;
+        let entry = take_field(&mut rest)
+            .filter(|field| field.number == 2)?
+            .whole;
         if *left > 0 {
             *left -= 1;
             head.extend_from_slice(entry);
@@ -251,7 +289,11 @@ fn take_field<'a>(rest: &mut &'a [u8]) -> Option<Field<'a>> {
     let (content, after) = rest.split_at_checked(len)?;
     *rest = after;
     let whole = all.get(..all.len().checked_sub(after.len())?)?;
-    (key & 7 == 2).then_some(Field { number: key >> 3, content, whole })
+    (key & 7 == 2).then_some(Field {
+        number: key >> 3,
+        content,
+        whole,
+    })
 }
 
 fn take_varint(rest: &mut &[u8]) -> Option<u64> {

@@ -124,9 +124,18 @@ impl SinkSettings for LokiSettings {
         if self.gzip_level > 9 {
             return Err(SettingsError::new("gzip_level", "must be 0 to 9"));
         }
-        let deliver = LokiDeliver::new(self.push_url()?, self.client()?, self.clone(), self.credentials()?, self.header_map()?);
+        let deliver = LokiDeliver::new(
+            self.push_url()?,
+            self.client()?,
+            self.clone(),
+            self.credentials()?,
+            self.header_map()?,
+        );
         Ok(SinkParts {
-            encoder: Arc::new(Factory { encoding: self.encoding, gzip_level: self.gzip_level }),
+            encoder: Arc::new(Factory {
+                encoding: self.encoding,
+                gzip_level: self.gzip_level,
+            }),
             deliver: Arc::new(deliver),
         })
     }
@@ -135,13 +144,22 @@ impl SinkSettings for LokiSettings {
 impl LokiSettings {
     fn push_url(&self) -> Result<Url, SettingsError> {
         let mut url = Url::parse(&self.url).map_err(|error| {
-            SettingsError::new("url", format!("not a URL ({error}): write it like `http://loki:3100/loki/api/v1/push`"))
+            SettingsError::new(
+                "url",
+                format!("not a URL ({error}): write it like `http://loki:3100/loki/api/v1/push`"),
+            )
         })?;
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(SettingsError::new("url", "must begin with `http://` or `https://`"));
+            return Err(SettingsError::new(
+                "url",
+                "must begin with `http://` or `https://`",
+            ));
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(SettingsError::new("url", "must not hold a user or password: use `basic_auth`"));
+            return Err(SettingsError::new(
+                "url",
+                "must not hold a user or password: use `basic_auth`",
+            ));
         }
         if matches!(url.path(), "" | "/") {
             url.set_path("/loki/api/v1/push");
@@ -161,21 +179,32 @@ impl LokiSettings {
             .pool_idle_timeout(Duration::from_secs(60))
             .tcp_nodelay(true);
         if let Some(proxy) = &self.proxy_url {
-            let proxy = reqwest::Proxy::all(proxy.expose())
-                .map_err(|_| SettingsError::new("proxy_url", "not a URL: write it like `http://proxy:3128`"))?;
+            let proxy = reqwest::Proxy::all(proxy.expose()).map_err(|_| {
+                SettingsError::new("proxy_url", "not a URL: write it like `http://proxy:3128`")
+            })?;
             builder = builder.proxy(proxy);
         }
-        builder.build().map_err(|error| SettingsError::new("tls", format!("cannot make the HTTP client: {error}")))
+        builder.build().map_err(|error| {
+            SettingsError::new("tls", format!("cannot make the HTTP client: {error}"))
+        })
     }
 
     fn credentials(&self) -> Result<Credentials, SettingsError> {
-        let bearer = (self.bearer_token.is_some() || self.bearer_token_file.is_some())
-            .then(|| Credentials::bearer(self.bearer_token.clone(), self.bearer_token_file.clone()));
+        let bearer = (self.bearer_token.is_some() || self.bearer_token_file.is_some()).then(|| {
+            Credentials::bearer(self.bearer_token.clone(), self.bearer_token_file.clone())
+        });
         let basic = self.basic_auth.as_ref().map(|basic| {
-            Credentials::basic(basic.username.clone(), basic.password.clone(), basic.password_file.clone())
+            Credentials::basic(
+                basic.username.clone(),
+                basic.password.clone(),
+                basic.password_file.clone(),
+            )
         });
         match (bearer, basic) {
-            (Some(_), Some(_)) => Err(SettingsError::new("basic_auth", "cannot stand beside a bearer token: choose one")),
+            (Some(_), Some(_)) => Err(SettingsError::new(
+                "basic_auth",
+                "cannot stand beside a bearer token: choose one",
+            )),
             (Some(credentials), None) | (None, Some(credentials)) => credentials,
             (None, None) => Ok(Credentials::none()),
         }
@@ -184,7 +213,12 @@ impl LokiSettings {
     fn header_map(&self) -> Result<HeaderMap, SettingsError> {
         let mut headers = HeaderMap::new();
         for (name, value) in &self.headers {
-            let fail = |what| SettingsError::new(format!("headers.{name}"), format!("not a valid header {what}"));
+            let fail = |what| {
+                SettingsError::new(
+                    format!("headers.{name}"),
+                    format!("not a valid header {what}"),
+                )
+            };
             let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| fail("name"))?;
             let mut value = HeaderValue::from_str(value.expose()).map_err(|_| fail("value"))?;
             value.set_sensitive(true);

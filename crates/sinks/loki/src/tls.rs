@@ -25,7 +25,9 @@ pub(crate) fn client_config(settings: &TlsSettings) -> Result<ClientConfig, Sett
         None => builder.with_no_client_auth(),
     };
     if settings.danger_accept_invalid_certs {
-        config.dangerous().set_certificate_verifier(Arc::new(AcceptAny(provider)));
+        config
+            .dangerous()
+            .set_certificate_verifier(Arc::new(AcceptAny(provider)));
     }
     Ok(config)
 }
@@ -36,9 +38,9 @@ fn roots(settings: &TlsSettings) -> Result<RootCertStore, SettingsError> {
     let mut roots = RootCertStore::empty();
     if let Some(path) = &settings.ca_file {
         for certificate in certificates("tls.ca_file", path)? {
-            roots
-                .add(certificate)
-                .map_err(|error| SettingsError::new("tls.ca_file", format!("`{}`: {error}", path.display())))?;
+            roots.add(certificate).map_err(|error| {
+                SettingsError::new("tls.ca_file", format!("`{}`: {error}", path.display()))
+            })?;
         }
         return Ok(roots);
     }
@@ -57,16 +59,31 @@ fn client_identity(settings: &TlsSettings) -> Result<Option<Identity>, SettingsE
         (Some(cert), Some(key)) => {
             let certificates = certificates("tls.cert_file", cert)?;
             let key = PrivateKeyDer::from_pem_file(key).map_err(|error| {
-                SettingsError::new("tls.key_file", format!("cannot read a private key from `{}`: {error}", key.display()))
+                SettingsError::new(
+                    "tls.key_file",
+                    format!(
+                        "cannot read a private key from `{}`: {error}",
+                        key.display()
+                    ),
+                )
             })?;
             Ok(Some((certificates, key)))
         }
-        (Some(_), None) => Err(SettingsError::new("tls.key_file", "missing: a `cert_file` needs its `key_file`")),
-        (None, Some(_)) => Err(SettingsError::new("tls.cert_file", "missing: a `key_file` needs its `cert_file`")),
+        (Some(_), None) => Err(SettingsError::new(
+            "tls.key_file",
+            "missing: a `cert_file` needs its `key_file`",
+        )),
+        (None, Some(_)) => Err(SettingsError::new(
+            "tls.cert_file",
+            "missing: a `key_file` needs its `cert_file`",
+        )),
     }
 }
 
-fn certificates(key: &str, path: &std::path::Path) -> Result<Vec<CertificateDer<'static>>, SettingsError> {
+fn certificates(
+    key: &str,
+    path: &std::path::Path,
+) -> Result<Vec<CertificateDer<'static>>, SettingsError> {
     let fail = |reason: String| SettingsError::new(key, format!("`{}`: {reason}", path.display()));
     let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
         .map_err(|error| fail(format!("cannot read certificates: {error}")))?

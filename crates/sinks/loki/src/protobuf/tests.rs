@@ -29,7 +29,8 @@ fn decode(body: &[u8]) -> Vec<Entry> {
             let mut metadata = Vec::new();
             while !entry.is_empty() {
                 let mut pair = take_field(&mut entry).unwrap().content;
-                let mut text = || String::from_utf8(take_field(&mut pair).unwrap().content.to_vec()).unwrap();
+                let mut text =
+                    || String::from_utf8(take_field(&mut pair).unwrap().content.to_vec()).unwrap();
                 metadata.push((text(), text()));
             }
             entries.push((labels.clone(), seconds, nanos, line, metadata));
@@ -39,13 +40,18 @@ fn decode(body: &[u8]) -> Vec<Entry> {
 }
 
 fn encode(records: &[(u8, u64, Vec<u8>)]) -> (Vec<Entry>, bytes::Bytes, u64) {
-    let sets: Vec<LabelSet> =
-        (0..3).map(|job| LabelSet::new([("job", format!("j{job}")), ("q", "a\"b\\c\n".into())]).unwrap()).collect();
+    let sets: Vec<LabelSet> = (0..3)
+        .map(|job| LabelSet::new([("job", format!("j{job}")), ("q", "a\"b\\c\n".into())]).unwrap())
+        .collect();
     let mut encoder = ProtobufEncoder::default();
     let mut expected = Vec::new();
     for (job, time, line) in records {
         let labels = &sets[usize::from(job % 3)];
-        let metadata: &[(&str, &str)] = if time % 2 == 0 { &[] } else { &[("offset", "12"), ("zone", "eu")] };
+        let metadata: &[(&str, &str)] = if time % 2 == 0 {
+            &[]
+        } else {
+            &[("offset", "12"), ("zone", "eu")]
+        };
         encoder.append(&RecordView {
             line,
             span: Span { start: 0, end: 1 },
@@ -58,7 +64,10 @@ fn encode(records: &[(u8, u64, Vec<u8>)]) -> (Vec<Entry>, bytes::Bytes, u64) {
             time / 1_000_000_000,
             time % 1_000_000_000,
             String::from_utf8_lossy(line).into_owned().into_bytes(),
-            metadata.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            metadata
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
         ));
     }
     let sealed = encoder.seal();
@@ -74,7 +83,8 @@ fn labels_are_quoted_as_go_does() {
 
 #[test]
 fn invalid_text_is_replaced_and_counted() {
-    let (expected, body, replaced) = encode(&[(0, 1, b"ok".to_vec()), (0, 2, vec![b'a', 0xFF, b'b'])]);
+    let (expected, body, replaced) =
+        encode(&[(0, 1, b"ok".to_vec()), (0, 2, vec![b'a', 0xFF, b'b'])]);
     assert_eq!(replaced, 1);
     assert_eq!(decode(&body), expected);
     assert_eq!(expected[1].3, "a\u{FFFD}b".as_bytes());

@@ -1,0 +1,101 @@
+//! The command line.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::raw::RawLogLevel;
+use crate::exit::Failure;
+
+/// The log shipping agent: tails files and delivers them, nothing lost silently.
+#[derive(Debug, Parser)]
+#[command(name = "tailwater", version, disable_help_subcommand = true)]
+struct Arguments {
+    /// Least level of the agent's own log, over the configuration's.
+    #[arg(long, global = true, value_enum)]
+    log_level: Option<RawLogLevel>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Follows files and delivers their lines until it is told to stop.
+    Run {
+        /// The configuration; without it, this machine's logs go to `./tailwater-data/lines.ndjson`.
+        #[arg(long, short)]
+        config: Option<PathBuf>,
+        /// Where positions are kept, over the configuration's.
+        #[arg(long)]
+        data_dir: Option<PathBuf>,
+    },
+    /// Checks a configuration and says what would be tailed now, and where it would go.
+    Check {
+        /// The configuration; without it, the embedded one.
+        #[arg(long, short)]
+        config: Option<PathBuf>,
+    },
+    /// Follows files without a configuration, to the terminal or to Loki. Keeps no positions.
+    Tail(TailArguments),
+}
+
+/// Arguments of `tail`.
+#[derive(Debug, clap::Args)]
+pub struct TailArguments {
+    /// Globs of the files; quote them, so that files are found that appear later.
+    #[arg(required = true)]
+    pub globs: Vec<String>,
+    /// The push URL of a Loki; without it, lines go to the terminal.
+    #[arg(long)]
+    pub to: Option<String>,
+    /// A label of every line, `name=value`.
+    #[arg(long = "label", value_parser = label)]
+    pub labels: Vec<(String, String)>,
+    /// Read files from their first byte instead of their end.
+    #[arg(long)]
+    pub from_beginning: bool,
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write it like `job=nginx`")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// Reads the command line, does what it says, and tells the exit code.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Nothing is left to tell where the terminal is gone.
+            error.print().ok();
+            return ExitCode::from(if error.use_stderr() { 64 } else { 0 });
+        }
+    };
+    let result = match &arguments.command {
+        Command::Run { config, data_dir } => {
+            crate::run::run(config.as_deref(), data_dir.as_deref(), arguments.log_level)
+        }
+        Command::Check { config } => {
+            crate::check::check(config.as_deref(), &mut std::io::stdout().lock())
+        }
+        Command::Tail(tail) => crate::run::tail(tail, arguments.log_level),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            report(&failure);
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn report(failure: &Failure) {
+    let mut errors = std::io::stderr().lock();
+    writeln!(errors, "tailwater: {failure}").ok();
+    if let Some(hint) = failure.hint() {
+        writeln!(errors, "\nhint: {hint}").ok();
+    }
+}

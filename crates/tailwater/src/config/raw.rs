@@ -1,0 +1,369 @@
+//! The configuration as it is written.
+//!
+//! Every choice is a key and never a `type:` field: with tagged or flattened types, YAML readers report
+//! the start of the block and not the key that is wrong.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_saphyr::Spanned;
+
+use crate::registry::RawSink;
+
+/// The whole file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawConfig {
+    /// Where the positions are kept.
+    #[serde(default = "default_data_dir")]
+    pub data_dir: PathBuf,
+    /// The admin server.
+    #[serde(default)]
+    pub server: RawServer,
+    /// How long stopping and draining may take.
+    #[serde(default = "seconds::<10>")]
+    pub shutdown_timeout: Lasting,
+    /// How often positions are made durable.
+    #[serde(default = "seconds::<1>")]
+    pub checkpoint_interval: Lasting,
+    /// Pipeline threads.
+    #[serde(default = "one")]
+    pub workers: Spanned<usize>,
+    /// Bytes of sealed batches in memory.
+    #[serde(default = "mebibytes::<64>")]
+    pub memory_limit: Size,
+    /// What the agent says.
+    #[serde(default)]
+    pub log: RawLog,
+    /// How files are followed.
+    #[serde(default)]
+    pub tailing: RawTailing,
+    /// Where lines come from.
+    #[serde(default)]
+    pub sources: BTreeMap<String, Spanned<RawSource>>,
+    /// Where lines go.
+    #[serde(default)]
+    pub sinks: BTreeMap<String, Spanned<RawSink>>,
+}
+
+/// The admin server.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawServer {
+    /// Its address.
+    pub listen: Spanned<String>,
+}
+
+impl Default for RawServer {
+    fn default() -> Self {
+        Self {
+            listen: unplaced("127.0.0.1:9080".to_owned()),
+        }
+    }
+}
+
+/// What the agent says.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawLog {
+    /// From which level on.
+    #[serde(default)]
+    pub level: RawLogLevel,
+    /// In which form.
+    #[serde(default)]
+    pub format: RawLogFormat,
+}
+
+/// Levels of the agent's own log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum RawLogLevel {
+    /// Data is lost, or an operator must act.
+    Error,
+    /// Something unexpected that was recovered from.
+    Warn,
+    /// Start, stop, reload.
+    #[default]
+    Info,
+    /// For finding out.
+    Debug,
+}
+
+/// Forms of the agent's own log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RawLogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For machines.
+    Json,
+}
+
+/// How files are followed.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawTailing {
+    /// How changes are noticed.
+    pub watch: RawWatch,
+    /// How often files are looked at whose changes are not notified.
+    pub poll_interval: Option<Lasting>,
+    /// How often everything is looked at again.
+    pub rescan_interval: Option<Lasting>,
+    /// A rotated file is finished after this quiet time.
+    pub rotate_wait: Option<Lasting>,
+    /// A file at its end is closed after this quiet time.
+    pub close_idle: Option<Lasting>,
+    /// Descriptors that may be open.
+    pub max_open_files: Option<usize>,
+    /// Files that may be followed.
+    pub max_files: Option<usize>,
+    /// Directories that links may lead into.
+    pub allowed_roots: Vec<PathBuf>,
+}
+
+/// How changes are noticed.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RawWatch {
+    /// The cheapest that the system has.
+    #[default]
+    Auto,
+    /// The `notify` crate.
+    Notify,
+    /// Polling only.
+    Poll,
+}
+
+/// A source.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawSource {
+    /// Globs of the files.
+    pub include: Vec<Spanned<String>>,
+    /// Globs of files that are left out.
+    #[serde(default)]
+    pub exclude: Vec<Spanned<String>>,
+    /// Labels of every line.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// The label that holds the path; empty for none.
+    #[serde(default = "default_path_label")]
+    pub path_label: String,
+    /// Structured metadata of every line.
+    #[serde(default)]
+    pub structured_metadata: BTreeMap<String, String>,
+    /// The structured metadata that holds the offset of the line.
+    pub offset_metadata: Option<String>,
+    /// The tenant.
+    pub tenant: Option<String>,
+    /// Where files that were never seen start.
+    #[serde(default)]
+    pub read_from: RawReadFrom,
+    /// Files not modified for this long are left alone.
+    pub ignore_older: Option<Lasting>,
+    /// How bytes are read as text.
+    #[serde(default)]
+    pub encoding: RawEncoding,
+    /// Longest line.
+    #[serde(default = "default_max_line_bytes")]
+    pub max_line_bytes: Spanned<Size>,
+    /// What happens to a longer line.
+    #[serde(default)]
+    pub over_limit: RawOverLimit,
+    /// When an unterminated line of a live file is sent as it is.
+    pub partial_line_timeout: Option<Lasting>,
+    /// The sinks it feeds.
+    pub sinks: Option<Vec<Spanned<String>>>,
+}
+
+/// Where files that were never seen start.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RawReadFrom {
+    /// At their first byte.
+    #[default]
+    Beginning,
+    /// At their end, where they were there when the agent first started.
+    End,
+}
+
+/// How bytes are read as text.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+pub enum RawEncoding {
+    /// By the byte order mark.
+    #[default]
+    #[serde(rename = "auto")]
+    Auto,
+    /// UTF-8.
+    #[serde(rename = "utf-8")]
+    Utf8,
+    /// UTF-16, little-endian.
+    #[serde(rename = "utf-16le")]
+    Utf16Le,
+    /// UTF-16, big-endian.
+    #[serde(rename = "utf-16be")]
+    Utf16Be,
+}
+
+/// What happens to a line over the limit.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RawOverLimit {
+    /// Its start is kept.
+    #[default]
+    Truncate,
+    /// It becomes several records.
+    Split,
+}
+
+/// When batches are sealed.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawBatch {
+    /// Encoded bytes before compression.
+    pub max_bytes: Size,
+    /// Records.
+    pub max_records: u32,
+    /// Age of the first record.
+    pub max_wait: Lasting,
+}
+
+impl Default for RawBatch {
+    fn default() -> Self {
+        Self {
+            max_bytes: mebibytes::<1>(),
+            max_records: 1 << 16,
+            max_wait: seconds::<1>(),
+        }
+    }
+}
+
+/// What may wait in memory for one sink.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawQueue {
+    /// Bytes of sealed batches.
+    pub max_bytes: Size,
+}
+
+impl Default for RawQueue {
+    fn default() -> Self {
+        Self {
+            max_bytes: mebibytes::<4>(),
+        }
+    }
+}
+
+/// The waits between attempts.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawRetry {
+    /// The first.
+    pub min_wait: Lasting,
+    /// The longest, and the cap on `Retry-After`.
+    pub max_wait: Lasting,
+}
+
+impl Default for RawRetry {
+    fn default() -> Self {
+        Self {
+            min_wait: Lasting(Duration::from_millis(500)),
+            max_wait: seconds::<30>(),
+        }
+    }
+}
+
+/// What happens when the queue is full.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RawWhenFull {
+    /// Files are not read further.
+    #[default]
+    Block,
+}
+
+/// A duration as it is written: `500ms`, `10s`, `5m`.
+#[derive(Clone, Copy, Debug)]
+pub struct Lasting(pub Duration);
+
+impl<'de> Deserialize<'de> for Lasting {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        tailwater_sink::parse_duration(&text)
+            .map(Self)
+            .map_err(D::Error::custom)
+    }
+}
+
+/// A size in bytes as it is written: `512KiB`, `1MiB`, `1000`.
+#[derive(Clone, Copy, Debug)]
+pub struct Size(pub u64);
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SizeVisitor)
+    }
+}
+
+struct SizeVisitor;
+
+impl Visitor<'_> for SizeVisitor {
+    type Value = Size;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a size like `1MiB`")
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Size, E> {
+        Ok(Size(value))
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Size, E> {
+        u64::try_from(value)
+            .map(Size)
+            .map_err(|_| E::custom(format!("`{value}` is not a size: it is negative")))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Size, E> {
+        tailwater_sink::parse_size(text)
+            .map(Size)
+            .map_err(E::custom)
+    }
+}
+
+pub(super) fn unplaced<T>(value: T) -> Spanned<T> {
+    Spanned::new(
+        value,
+        serde_saphyr::Location::UNKNOWN,
+        serde_saphyr::Location::UNKNOWN,
+    )
+}
+
+fn default_data_dir() -> PathBuf {
+    PathBuf::from("/var/lib/tailwater")
+}
+
+fn default_path_label() -> String {
+    "filename".to_owned()
+}
+
+fn default_max_line_bytes() -> Spanned<Size> {
+    unplaced(Size(256 << 10))
+}
+
+fn one() -> Spanned<usize> {
+    unplaced(1)
+}
+
+fn seconds<const N: u64>() -> Lasting {
+    Lasting(Duration::from_secs(N))
+}
+
+fn mebibytes<const N: u64>() -> Size {
+    Size(N << 20)
+}

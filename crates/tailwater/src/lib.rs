@@ -1,0 +1,12 @@
+//! The tailwater binary: command line, configuration, admin server, telemetry, signals.
+//!
+//! It is a library so that its tests reach the configuration; nothing else uses it.
+
+pub mod admin;
+pub mod check;
+pub mod cli;
+pub mod config;
+pub mod exit;
+pub mod registry;
+pub mod run;
+pub mod telemetry;

@@ -1,0 +1,328 @@
+//! `tailwater run` and `tailwater tail`: the life of the process.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context as _;
+use tailwater_durable::{DirLock, Disk, MemoryStorage, Storage};
+use tailwater_engine::Engine;
+use tailwater_position_store::{Journal, PositionStore, StoreLimits};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::cli::TailArguments;
+use crate::config::raw::{RawLog, RawLogFormat, RawLogLevel};
+use crate::config::{self, Config, ConfigError};
+use crate::exit::{Failure, Hint};
+
+/// The file in the data directory that names the address of the admin server.
+const ADDRESS_FILE: &str = "admin.addr";
+
+/// Threads for what blocks: status answers, file sinks, name look-ups.
+const MAX_BLOCKING_THREADS: usize = 8;
+
+/// Where the configuration comes from, now and at each reload.
+struct Origin {
+    path: Option<PathBuf>,
+    data_dir: Option<PathBuf>,
+}
+
+impl Origin {
+    fn load(&self) -> Result<Config, ConfigError> {
+        match &self.path {
+            Some(path) => config::load(path, self.data_dir.as_deref()),
+            None => {
+                let variables: HashMap<String, String> = std::env::vars().collect();
+                config::parse(
+                    config::DEFAULT,
+                    "default.yaml (embedded)",
+                    self.data_dir.as_deref(),
+                    &variables,
+                )
+            }
+        }
+    }
+}
+
+/// Runs the daemon until SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`Failure`]; a sink that cannot be reached is none.
+pub fn run(
+    path: Option<&Path>,
+    data_dir: Option<&Path>,
+    level: Option<RawLogLevel>,
+) -> Result<(), Failure> {
+    let origin = Origin {
+        path: path.map(Path::to_owned),
+        data_dir: data_dir.map(Path::to_owned),
+    };
+    let config = origin.load()?;
+    start_log(&config.log, level);
+    raise_descriptor_limit();
+    let storage = Disk::open(&config.data_dir).map_err(|error| {
+        hinted(
+            error.into(),
+            "give the agent's user a directory that it may write in: `data_dir`",
+        )
+    })?;
+    let _lock = DirLock::acquire(&config.data_dir).map_err(|error| {
+        hinted(
+            error.into(),
+            "run one agent per `data_dir`: stop the other one, or give this one its own",
+        )
+    })?;
+    let storage: Arc<dyn Storage> = Arc::new(storage);
+    let (store, journal) = open_positions(&storage, config.engine.tailing.max_files)?;
+    runtime()?
+        .block_on(serve(config, origin, storage, store, journal))
+        .map_err(Failure::Runtime)
+}
+
+/// Follows files without a configuration until SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`Failure`].
+pub fn tail(arguments: &TailArguments, level: Option<RawLogLevel>) -> Result<(), Failure> {
+    let config = config::parse(
+        &tail_config(arguments),
+        "command line",
+        None,
+        &HashMap::new(),
+    )
+    .map_err(|error| Failure::Usage(error.to_string()))?;
+    start_log(&config.log, Some(level.unwrap_or(RawLogLevel::Warn)));
+    let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::new());
+    let (store, journal) = open_positions(&storage, config.engine.tailing.max_files)?;
+    let stopped = async {
+        let mut signals = Signals::new()?;
+        let engine = Engine::start(config.engine, store, journal)?;
+        signals.stop().await;
+        engine.shutdown(config.shutdown_timeout).await;
+        Ok(())
+    };
+    runtime()?.block_on(stopped).map_err(Failure::Runtime)
+}
+
+/// Writes the arguments of `tail` as a configuration, so that both are checked alike. Strings are
+/// written as JSON, which is YAML.
+fn tail_config(arguments: &TailArguments) -> String {
+    let labels: serde_json::Map<String, serde_json::Value> = arguments
+        .labels
+        .iter()
+        .map(|(name, value)| (name.clone(), value.clone().into()))
+        .collect();
+    let sink = match &arguments.to {
+        Some(url) => serde_json::json!({ "loki": { "url": url } }),
+        None => serde_json::json!({
+            "file": { "path": "-", "format": "text" },
+            "batch": { "max_wait": "100ms" },
+        }),
+    };
+    let read_from = if arguments.from_beginning {
+        "beginning"
+    } else {
+        "end"
+    };
+    serde_json::json!({
+        "sources": { "tail": { "include": arguments.globs, "labels": labels, "read_from": read_from } },
+        "sinks": { "out": sink },
+    })
+    .to_string()
+}
+
+/// The daemon, on the runtime.
+async fn serve(
+    config: Config,
+    origin: Origin,
+    storage: Arc<dyn Storage>,
+    store: PositionStore,
+    journal: Journal,
+) -> anyhow::Result<()> {
+    let mut signals = Signals::new()?;
+    let listener = crate::admin::bind(config.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", config.listen))
+        .map_err(|error| {
+            error.context(Hint(
+                "choose a free address: `server: { listen: \"127.0.0.1:0\" }`".to_owned(),
+            ))
+        })?;
+    let address = listener
+        .local_addr()
+        .context("cannot tell the address of the admin server")?;
+    storage
+        .replace(ADDRESS_FILE, address.to_string().as_bytes())
+        .context("cannot write the address of the admin server")?;
+    announce(&config, address);
+    let mut shutdown_timeout = config.shutdown_timeout;
+    let mut engine = Engine::start(config.engine, store, journal)?;
+    let admin = tokio::spawn(crate::admin::serve(listener, engine.handle()));
+    while signals.next().await == Told::Reload {
+        match origin.load() {
+            Ok(config) => {
+                shutdown_timeout = config.shutdown_timeout;
+                engine.reload(config.engine, shutdown_timeout).await;
+                tracing::info!("configuration reloaded");
+            }
+            Err(error) => {
+                tracing::error!(error = %error, hint = error.hint, "configuration not reloaded, the old one goes on");
+            }
+        }
+    }
+    tracing::info!("stopping");
+    admin.abort();
+    tokio::select! {
+        stopped = engine.shutdown(shutdown_timeout) => {
+            tracing::info!(unacked_records = stopped.unacked_records, "stopped");
+        }
+        () = signals.stop() => tracing::warn!("told twice to stop: what was not acked is sent again after the next start"),
+    }
+    Ok(())
+}
+
+fn announce(config: &Config, address: std::net::SocketAddr) {
+    let sources: Vec<&str> = config
+        .engine
+        .sources
+        .iter()
+        .map(|source| &*source.name)
+        .collect();
+    for sink in &config.engine.sinks {
+        tracing::info!(
+            sink = &*sink.name,
+            target = sink.parts.deliver.target(),
+            "delivering"
+        );
+    }
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        sources = sources.join(","),
+        data_dir = %config.data_dir.display(),
+        status = format!("http://{address}/"),
+        "tailwater started"
+    );
+}
+
+/// The signals that the agent listens to.
+struct Signals {
+    term: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("cannot listen to signals");
+        Ok(Self {
+            term: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Told {
+        tokio::select! {
+            _ = self.term.recv() => Told::Stop,
+            _ = self.interrupt.recv() => Told::Stop,
+            _ = self.hangup.recv() => Told::Reload,
+        }
+    }
+
+    async fn stop(&mut self) {
+        while self.next().await != Told::Stop {}
+    }
+}
+
+/// What a signal says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    Stop,
+    Reload,
+}
+
+fn open_positions(
+    storage: &Arc<dyn Storage>,
+    max_files: usize,
+) -> Result<(PositionStore, Journal), Failure> {
+    let limits = StoreLimits {
+        max_files: max_files.saturating_mul(2),
+        ..StoreLimits::default()
+    };
+    let opened = tailwater_position_store::open(Arc::clone(storage), limits, unix_ns());
+    let (store, journal, recovery) = opened.map_err(|error| {
+        let hint = error.hint();
+        hinted(error.into(), hint)
+    })?;
+    if recovery.damaged_frames > 0 || recovery.used_previous {
+        tracing::error!(
+            damaged_frames = recovery.damaged_frames,
+            skipped_bytes = recovery.skipped_bytes,
+            used_previous = recovery.used_previous,
+            recovered_files = recovery.recovered_files,
+            "positions were damaged: what was acked since the last good ones is sent again"
+        );
+    }
+    Ok((store, journal))
+}
+
+fn hinted(error: anyhow::Error, hint: &str) -> Failure {
+    Failure::Runtime(error.context(Hint(hint.to_owned())))
+}
+
+/// One thread: requests are few and large, and the work is on the pipeline threads.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(MAX_BLOCKING_THREADS)
+        .thread_keep_alive(Duration::from_secs(2))
+        .build()
+        .context("cannot start the async runtime")
+        .map_err(Failure::Runtime)
+}
+
+fn start_log(log: &RawLog, level: Option<RawLogLevel>) {
+    let level = match level.unwrap_or(log.level) {
+        RawLogLevel::Error => "error",
+        RawLogLevel::Warn => "warn",
+        RawLogLevel::Info => "info",
+        RawLogLevel::Debug => "debug,hyper=info,reqwest=info,rustls=info",
+    };
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new(level))
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
+    // It fails only where a log was started before, and then that one is used.
+    match log.format {
+        RawLogFormat::Text => builder.try_init().ok(),
+        RawLogFormat::Json => builder.json().try_init().ok(),
+    };
+}
+
+/// Lets the process open as many files as the system allows it: the usual soft limit of 1024 is for
+/// programs that use `select`.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        },
+    ) {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the start of the process, stored with the positions"
+)]
+fn unix_ns() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| {
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    })
+}
