@@ -143,7 +143,7 @@ impl OpenBatch {
             return;
         }
         match self.spans.last_mut() {
-            Some(last) if can_join(last, &ended) => self.join_last(ended),
+            Some(last) if can_join(last, &ended) => self.join_last(&ended),
             _ => self.spans.push(ended),
         }
     }
@@ -188,7 +188,7 @@ impl OpenBatch {
     }
 
     /// Adds `ended` to the last span, its record ends counted from the start of that one.
-    fn join_last(&mut self, ended: BatchSpan) {
+    fn join_last(&mut self, ended: &BatchSpan) {
         let Some(last) = self.spans.last_mut() else {
             return;
         };

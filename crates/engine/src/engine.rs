@@ -91,7 +91,7 @@ impl Engine {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn start(
-        config: EngineConfig,
+        config: &EngineConfig,
         store: PositionStore,
         journal: Journal,
     ) -> Result<Self, StartError> {
@@ -124,7 +124,7 @@ impl Engine {
         };
         engine.encoders = engine.add_sinks(&config.sinks, &[]);
         engine.publish_outlets();
-        let plan = Plan::new(&config, engine.encoders.clone());
+        let plan = Plan::new(config, engine.encoders.clone());
         engine.start_workers(&plan)?;
         Ok(engine)
     }
@@ -137,7 +137,7 @@ impl Engine {
     /// Goes on with another configuration. Sinks and files that stand in both go on undisturbed; a
     /// sink that is changed or gone first delivers what it holds, for at most `drain_timeout`. What it
     /// could not deliver is read again. The number of workers stays what it was at the start.
-    pub async fn reload(&mut self, config: EngineConfig, drain_timeout: Duration) {
+    pub async fn reload(&mut self, config: &EngineConfig, drain_timeout: Duration) {
         let kept: Vec<SinkEnd> = self
             .encoders
             .iter()
@@ -162,7 +162,7 @@ impl Engine {
         self.budget.set_limit(config.memory_limit_bytes);
         self.encoders = self.add_sinks(&config.sinks, &kept);
         self.publish_outlets();
-        let plan = Plan::new(&config, self.encoders.clone());
+        let plan = Plan::new(config, self.encoders.clone());
         self.tell_all(|answer| Control::Reload(Box::new(plan.clone()), answer))
             .await;
     }

@@ -1,23 +1,20 @@
 //! One pipeline thread: from files to sealed batches, synchronous from read to encode.
 
+mod lane;
+mod routing;
+
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use tailwater_batcher::{Fill, OpenBatch};
-use tailwater_position_store::{FileKey, Position};
-use tailwater_record::{BatchId, CursorId, RecordView, TimestampNs};
-use tailwater_tailer::file::{TailedFile, seek_end};
-use tailwater_tailer::{
-    Change, Chunk, Cursor, FrameStats, Framer, Now, ReadBuffer, Step, Tailer, Waker,
-};
+use tailwater_record::CursorId;
+use tailwater_tailer::{Change, Chunk, FrameStats, Framer, Now, ReadBuffer, Step, Tailer, Waker};
 
-use crate::books::RouteIndex;
-use crate::config::ReadFrom;
-use crate::ledger::{Account, Progress};
-use crate::route::{MAX_METADATA, Plan, Route, SourceEnd, labels_of};
+use self::lane::{Lane, Slot, Stamps, enter_stats, seal_slot};
+use crate::ledger::Account;
+use crate::route::{Plan, Route};
 use crate::sender::Desk;
 use crate::status::{FileStatus, TailingStatus};
 
@@ -40,14 +37,6 @@ pub(crate) enum Control {
     Stop,
 }
 
-/// The open batch of one sink and tenant.
-#[derive(Debug)]
-struct Slot {
-    sink: u32,
-    tenant: Option<Arc<str>>,
-    batch: OpenBatch,
-}
-
 /// One pipeline thread.
 #[derive(Debug)]
 pub(crate) struct Pipeline {
@@ -64,27 +53,6 @@ pub(crate) struct Pipeline {
     finished: BTreeMap<u64, bool>,
     detached: Vec<u32>,
     tailing: Arc<Mutex<TailingStatus>>,
-}
-
-/// Timestamps that rise by at least one step per record, and that no other thread gives.
-#[derive(Debug)]
-struct Stamps {
-    last: u64,
-    step: u64,
-    phase: u64,
-}
-
-impl Stamps {
-    /// Goes on from the clock, never back.
-    fn catch_up(&mut self, now_ns: u64) {
-        let aligned = now_ns - now_ns % self.step + self.phase;
-        self.last = self.last.max(aligned);
-    }
-
-    fn next(&mut self) -> TimestampNs {
-        self.last = self.last.saturating_add(self.step);
-        TimestampNs(self.last)
-    }
 }
 
 /// What a turn of one cursor came to.
@@ -235,104 +203,6 @@ impl Pipeline {
         }
     }
 
-    /// Gives a new file a cursor for each sink of its source, where earlier runs left off.
-    fn open_cursors(&mut self, id: u64, at_start: bool, now: Now) {
-        let Some(file) = self.tailer.file_mut(id) else {
-            return;
-        };
-        let Some(source) = self.plan.sources.get(file.source) else {
-            return;
-        };
-        file.encoding = source.frame.encoding.resolve(file.head());
-        let sinks = source.sinks.clone();
-        let is_new_to_a_known_host = at_start && self.desk.positions.was_empty();
-        let start = match source.read_from {
-            ReadFrom::End if is_new_to_a_known_host && !file.is_rotated() => seek_end(file).ok(),
-            ReadFrom::End | ReadFrom::Beginning => None,
-        };
-        let (key, stored) = self.desk.positions.recall(file, now.unix_ns);
-        let Some(key) = key else { return };
-        file.identity_changed = false;
-        for sink in sinks {
-            self.open_cursor(id, sink, key, &stored, start);
-        }
-        self.tailer.push_ready(id);
-    }
-
-    fn open_cursor(
-        &mut self,
-        id: u64,
-        sink: u32,
-        key: FileKey,
-        stored: &[(Arc<str>, Position)],
-        start: Option<(u64, tailwater_record::Marker)>,
-    ) {
-        let Some(name) = self
-            .plan
-            .sink(sink)
-            .map(|sink| Arc::clone(&sink.outlet.name))
-        else {
-            return;
-        };
-        let Some(slot) = self.slot_of(id, sink) else {
-            return;
-        };
-        let Some(file) = self.tailer.file_mut(id) else {
-            return;
-        };
-        let Some(source) = self.plan.sources.get(file.source) else {
-            return;
-        };
-        let known = stored
-            .iter()
-            .find(|(stored, _)| *stored == name)
-            .map(|(_, position)| *position);
-        let (offset, marker) = match (known, start) {
-            (Some(position), _) => (position.offset, position.marker),
-            (None, Some(end)) => end,
-            (None, None) => (0, tailwater_record::Marker::default()),
-        };
-        let cursor = CursorId {
-            file: file.content,
-            sink,
-        };
-        let route = Route {
-            cursor,
-            labels: labels_of(source, &file.path),
-            book: self.desk.books.route(&source.name, &name),
-            key,
-            progress: Arc::new(Progress::default()),
-            batch: slot,
-        };
-        let account = account_of(&route, &name, file);
-        self.desk.ledger.open(cursor, account, offset);
-        self.desk
-            .positions
-            .remember(key, &name, Position { offset, marker });
-        file.cursors.push(Cursor::new(sink, offset, marker, route));
-    }
-
-    /// Returns the open batch for a file's lines to a sink, opening it where there is none.
-    fn slot_of(&mut self, id: u64, sink: u32) -> Option<usize> {
-        let source = self.tailer.file_mut(id)?.source;
-        let tenant = self.plan.sources.get(source)?.tenant.clone();
-        let known = self
-            .slots
-            .iter()
-            .position(|slot| slot.sink == sink && slot.tenant == tenant);
-        if known.is_some() {
-            return known;
-        }
-        let end = self.plan.sink(sink)?;
-        let batch = OpenBatch::new(end.encoder.make(), end.batch, tenant.clone());
-        self.slots.push(Slot {
-            sink,
-            tenant,
-            batch,
-        });
-        Some(self.slots.len() - 1)
-    }
-
     /// Gives every ready file a turn; returns whether any byte was read.
     fn read_pass(&mut self) -> bool {
         let mut left = MAX_PASS_BYTES;
@@ -417,7 +287,7 @@ impl Pipeline {
         turn
     }
 
-    /// Frames a chunk and copies its lines into the open batch: the path of a line.
+    /// Frames a chunk and copies its lines into the open batch.
     fn encode_chunk(&mut self, id: u64, index: usize, chunk: &Chunk<'_>, now: Instant) -> Turn {
         let Self {
             tailer,
@@ -446,11 +316,6 @@ impl Pipeline {
         let Some(end) = plan.sink(slot.sink) else {
             return Turn::Done(0);
         };
-        let mut tally = Tally {
-            book: route.book,
-            records: 0,
-            bytes: 0,
-        };
         let mut stats = FrameStats::default();
         let mut framer = Framer::new(
             &source.frame,
@@ -462,42 +327,25 @@ impl Pipeline {
             scratch,
             &mut stats,
         );
-        let metadata = Metadata::of(source);
-        let mut digits = [0_u8; 20];
-        slot.batch.start_span(route.cursor, chunk.offset, now);
-        let mut is_blocked = false;
-        while let Some(framed) = framer.next() {
-            let with_offset = metadata.with_offset(framed.span.start, &mut digits);
-            let record = RecordView {
-                line: framed.line,
-                span: framed.span,
-                timestamp: stamps.next(),
-                labels: &route.labels,
-                metadata: with_offset
-                    .as_ref()
-                    .map_or(metadata.fixed(), Metadata::fixed),
-            };
-            tally.records += 1;
-            tally.bytes += framed.line.len() as u64;
-            if slot.batch.append(&record) == Fill::IsFull {
-                let offset = framer.offset();
-                slot.batch.end_span(offset, chunk.marker_at(offset));
-                tally.enter(desk);
-                seal_slot(slot, end, desk, batch_ids, now);
-                slot.batch.start_span(route.cursor, offset, now);
-                is_blocked = !end.outlet.queue.has_room();
-                if is_blocked {
-                    break;
-                }
-            }
-        }
+        let mut lane = Lane {
+            slot,
+            end,
+            desk,
+            batch_ids,
+            route,
+            stamps,
+            now,
+        };
+        let is_blocked = lane.take(&mut framer, chunk, source);
         let offset = framer.offset();
-        let marker = chunk.marker_at(offset);
-        slot.batch.end_span(offset, marker);
-        tally.enter(desk);
         enter_stats(desk, route.book, &stats);
-        let is_at_end = chunk.is_at_end && !is_blocked;
-        file.consume(index, offset, marker, is_at_end, now);
+        file.consume(
+            index,
+            offset,
+            chunk.marker_at(offset),
+            chunk.is_at_end && !is_blocked,
+            now,
+        );
         let read = offset.saturating_sub(chunk.offset);
         // A finished file is read once more: only a read that finds nothing says that it is drained.
         let is_finishing = file.is_rotated() && read > 0;
@@ -601,88 +449,6 @@ impl Pipeline {
         });
     }
 
-    /// Takes over another plan; files and cursors that stand in both go on undisturbed.
-    fn reload(&mut self, plan: Plan) {
-        (0..self.slots.len()).for_each(|index| self.seal(index));
-        let mut plan = plan;
-        plan.limits.shard = self.plan.limits.shard;
-        plan.limits.is_for_remote = self.plan.limits.is_for_remote;
-        self.plan = plan;
-        self.detached.clear();
-        self.slots.clear();
-        self.buffer = ReadBuffer::new(self.plan.max_line_bytes);
-        let files = self
-            .plan
-            .sources
-            .iter()
-            .map(|source| source.files.clone())
-            .collect();
-        self.tailer
-            .reconfigure(self.plan.limits.clone(), files, self.plan.roots.clone());
-        let ids: Vec<u64> = self.tailer.files().map(|file| file.id).collect();
-        for id in ids {
-            self.reroute(id);
-        }
-    }
-
-    /// Gives a file the routes of the new plan.
-    fn reroute(&mut self, id: u64) {
-        let Some(path) = self.tailer.file_mut(id).map(|file| file.path.clone()) else {
-            return;
-        };
-        let Some(source_index) = self.tailer.source_of(&path) else {
-            if let Some(file) = self.tailer.file_mut(id) {
-                file.cursors
-                    .iter()
-                    .for_each(|cursor| self.desk.ledger.close(cursor.route.cursor));
-            }
-            self.finished.remove(&id);
-            self.tailer.release(id);
-            return;
-        };
-        let Some(file) = self.tailer.file_mut(id) else {
-            return;
-        };
-        file.source = source_index;
-        let Some(source) = self.plan.sources.get(source_index) else {
-            return;
-        };
-        let sinks = source.sinks.clone();
-        let labels = labels_of(source, &path);
-        let ledger = &self.desk.ledger;
-        file.cursors.retain(|cursor| {
-            let stays = sinks.contains(&cursor.sink);
-            if !stays {
-                ledger.close(cursor.route.cursor);
-            }
-            stays
-        });
-        let now_ns = unix_ns();
-        let (key, stored) = self.desk.positions.recall(file, now_ns);
-        for sink in sinks {
-            let kept = self
-                .tailer
-                .file_mut(id)
-                .and_then(|file| file.cursors.iter().position(|cursor| cursor.sink == sink));
-            match (kept, key) {
-                (Some(index), _) => {
-                    let slot = self.slot_of(id, sink).unwrap_or(0);
-                    if let Some(cursor) = self
-                        .tailer
-                        .file_mut(id)
-                        .and_then(|file| file.cursors.get_mut(index))
-                    {
-                        cursor.route.labels = labels.clone();
-                        cursor.route.batch = slot;
-                    }
-                }
-                (None, Some(key)) => self.open_cursor(id, sink, key, &stored, None),
-                (None, None) => {}
-            }
-        }
-        self.tailer.push_ready(id);
-    }
-
     fn count_lost(&mut self, source: usize, bytes: u64) {
         let Some(source) = self.plan.sources.get(source) else {
             return;
@@ -759,141 +525,6 @@ impl Pipeline {
             status.descriptors_evicted += stats.descriptors_evicted;
             status.scan_errors += stats.scan_errors;
         });
-    }
-}
-
-/// Records of one chunk that the books do not hold yet.
-struct Tally {
-    book: RouteIndex,
-    records: u64,
-    bytes: u64,
-}
-
-impl Tally {
-    /// Enters them, before their batch can be acked.
-    fn enter(&mut self, desk: &Desk) {
-        if self.records == 0 {
-            return;
-        }
-        let (records, bytes) = (
-            std::mem::take(&mut self.records),
-            std::mem::take(&mut self.bytes),
-        );
-        desk.books.change(self.book, |books| {
-            books.read_records += records;
-            books.read_bytes += bytes;
-            books.in_flight_records += records;
-        });
-    }
-}
-
-/// Structured metadata of a source's records.
-struct Metadata<'a> {
-    pairs: [(&'a str, &'a str); MAX_METADATA],
-    len: usize,
-    offset_name: Option<&'a str>,
-}
-
-impl<'a> Metadata<'a> {
-    fn of(source: &'a SourceEnd) -> Self {
-        let mut pairs = [("", ""); MAX_METADATA];
-        let mut len = 0;
-        for (target, (name, value)) in pairs
-            .iter_mut()
-            .zip(&source.structured_metadata)
-            .take(MAX_METADATA - 1)
-        {
-            *target = (name, value);
-            len += 1;
-        }
-        Self {
-            pairs,
-            len,
-            offset_name: source.offset_metadata.as_deref(),
-        }
-    }
-
-    /// The pairs that every record has.
-    fn fixed(&self) -> &[(&'a str, &'a str)] {
-        self.pairs.get(..self.len).unwrap_or_default()
-    }
-
-    /// Returns the pairs with the record's offset, where the source wants it; the digits are written
-    /// into `digits`.
-    fn with_offset<'r>(&self, offset: u64, digits: &'r mut [u8; 20]) -> Option<Metadata<'r>>
-    where
-        'a: 'r,
-    {
-        let name = self.offset_name?;
-        let mut all = Metadata {
-            pairs: self.pairs,
-            len: self.len,
-            offset_name: None,
-        };
-        *all.pairs.get_mut(all.len)? = (name, decimal(offset, digits));
-        all.len += 1;
-        Some(all)
-    }
-}
-
-fn decimal(mut value: u64, digits: &mut [u8; 20]) -> &str {
-    let mut start = digits.len();
-    for (index, digit) in digits.iter_mut().enumerate().rev() {
-        *digit = b'0' + u8::try_from(value % 10).unwrap_or(0);
-        value /= 10;
-        start = index;
-        if value == 0 {
-            break;
-        }
-    }
-    std::str::from_utf8(digits.get(start..).unwrap_or_default()).unwrap_or_default()
-}
-
-fn seal_slot(
-    slot: &mut Slot,
-    end: &crate::route::SinkEnd,
-    desk: &Desk,
-    ids: &AtomicU64,
-    now: Instant,
-) {
-    let id = BatchId(ids.fetch_add(1, Ordering::Relaxed));
-    let Some((batch, stats)) = slot.batch.seal(id) else {
-        return;
-    };
-    desk.ledger.enter(&batch.spans, now);
-    if stats.replaced_utf8_records > 0
-        && let Some(account) = batch
-            .spans
-            .first()
-            .and_then(|span| desk.ledger.account(span.cursor))
-    {
-        desk.books.change(account.route, |books| {
-            books.replaced_lines += stats.replaced_utf8_records
-        });
-    }
-    end.outlet.queue.push(batch);
-}
-
-fn enter_stats(desk: &Desk, book: RouteIndex, stats: &FrameStats) {
-    if *stats == FrameStats::default() {
-        return;
-    }
-    desk.books.change(book, |books| {
-        books.truncated_lines += stats.truncated_lines;
-        books.split_lines += stats.split_lines;
-        books.skipped_bytes += stats.skipped_bytes;
-        books.hole_bytes += stats.hole_bytes;
-        books.replaced_lines += stats.undecodable_lines;
-    });
-}
-
-fn account_of(route: &Route, sink: &Arc<str>, file: &TailedFile<Route>) -> Account {
-    Account {
-        route: route.book,
-        key: route.key,
-        sink: Arc::clone(sink),
-        path: file.path.as_path().into(),
-        progress: Arc::clone(&route.progress),
     }
 }
 

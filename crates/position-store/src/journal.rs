@@ -323,7 +323,7 @@ impl Loaded {
                     generation.recovery.skipped_bytes += skipped_bytes;
                 }
                 Scanned::TornTail { tail_bytes, .. } => {
-                    generation.recovery.torn_tail_bytes = tail_bytes
+                    generation.recovery.torn_tail_bytes = tail_bytes;
                 }
             }
         }

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
+use tailwater_engine::SourceConfig;
 use tailwater_tailer::pattern::walk;
 
 use crate::config::{self, Config};
@@ -41,57 +42,7 @@ fn explain(config: &Config, out: &mut dyn Write) -> std::io::Result<()> {
         config.listen
     )?;
     for source in &config.engine.sources {
-        writeln!(out, "\nsource {}", source.name)?;
-        let (mut found, errors) = walk(&source.patterns, MAX_WALKED_ENTRIES);
-        found.retain(|file| {
-            !config
-                .engine
-                .tailing
-                .excluded_paths
-                .iter()
-                .any(|own| file.path.starts_with(own))
-        });
-        let bytes: u64 = found.iter().map(|file| file.len).sum();
-        for file in found.iter().take(MAX_LISTED_FILES) {
-            writeln!(
-                out,
-                "  {:>12} bytes  {}",
-                file.len,
-                file.path.display().to_string().escape_debug()
-            )?;
-        }
-        if found.len() > MAX_LISTED_FILES {
-            writeln!(out, "  … and {} more", found.len() - MAX_LISTED_FILES)?;
-        }
-        writeln!(out, "  {} files, {bytes} bytes now", found.len())?;
-        if found.is_empty() {
-            writeln!(
-                out,
-                "  no file matches now: {}",
-                source.patterns.includes().join(", ")
-            )?;
-        }
-        for error in errors {
-            writeln!(
-                out,
-                "  cannot look into {}: {}",
-                error.path.display(),
-                error.reason
-            )?;
-        }
-        for sink in &source.sinks {
-            let sink = usize::try_from(*sink)
-                .ok()
-                .and_then(|index| config.engine.sinks.get(index));
-            if let Some(sink) = sink {
-                writeln!(
-                    out,
-                    "  goes to {}: {}",
-                    sink.name,
-                    sink.parts.deliver.target()
-                )?;
-            }
-        }
+        explain_source(config, source, out)?;
     }
     for sink in &config.engine.sinks {
         writeln!(
@@ -104,6 +55,65 @@ fn explain(config: &Config, out: &mut dyn Write) -> std::io::Result<()> {
             sink.max_in_flight,
             sink.queue_max_bytes,
         )?;
+    }
+    Ok(())
+}
+
+fn explain_source(
+    config: &Config,
+    source: &SourceConfig,
+    out: &mut dyn Write,
+) -> std::io::Result<()> {
+    writeln!(out, "\nsource {}", source.name)?;
+    let (mut found, errors) = walk(&source.patterns, MAX_WALKED_ENTRIES);
+    found.retain(|file| {
+        !config
+            .engine
+            .tailing
+            .excluded_paths
+            .iter()
+            .any(|own| file.path.starts_with(own))
+    });
+    let bytes: u64 = found.iter().map(|file| file.len).sum();
+    for file in found.iter().take(MAX_LISTED_FILES) {
+        writeln!(
+            out,
+            "  {:>12} bytes  {}",
+            file.len,
+            file.path.display().to_string().escape_debug()
+        )?;
+    }
+    if found.len() > MAX_LISTED_FILES {
+        writeln!(out, "  … and {} more", found.len() - MAX_LISTED_FILES)?;
+    }
+    writeln!(out, "  {} files, {bytes} bytes now", found.len())?;
+    if found.is_empty() {
+        writeln!(
+            out,
+            "  no file matches now: {}",
+            source.patterns.includes().join(", ")
+        )?;
+    }
+    for error in errors {
+        writeln!(
+            out,
+            "  cannot look into {}: {}",
+            error.path.display(),
+            error.reason
+        )?;
+    }
+    for sink in &source.sinks {
+        let sink = usize::try_from(*sink)
+            .ok()
+            .and_then(|index| config.engine.sinks.get(index));
+        if let Some(sink) = sink {
+            writeln!(
+                out,
+                "  goes to {}: {}",
+                sink.name,
+                sink.parts.deliver.target()
+            )?;
+        }
     }
     Ok(())
 }

@@ -55,6 +55,10 @@ pub fn load(path: &Path, data_dir: Option<&Path>) -> Result<Config, ConfigError>
 ///
 /// # Errors
 /// As [`load`].
+#[expect(
+    clippy::implicit_hasher,
+    reason = "the YAML reader takes this very type"
+)]
 pub fn parse(
     text: &str,
     name: &str,

@@ -30,18 +30,16 @@ struct Origin {
 
 impl Origin {
     fn load(&self) -> Result<Config, ConfigError> {
-        match &self.path {
-            Some(path) => config::load(path, self.data_dir.as_deref()),
-            None => {
-                let variables: HashMap<String, String> = std::env::vars().collect();
-                config::parse(
-                    config::DEFAULT,
-                    "default.yaml (embedded)",
-                    self.data_dir.as_deref(),
-                    &variables,
-                )
-            }
+        if let Some(path) = &self.path {
+            return config::load(path, self.data_dir.as_deref());
         }
+        let variables: HashMap<String, String> = std::env::vars().collect();
+        config::parse(
+            config::DEFAULT,
+            "default.yaml (embedded)",
+            self.data_dir.as_deref(),
+            &variables,
+        )
     }
 }
 
@@ -97,7 +95,7 @@ pub fn tail(arguments: &TailArguments, level: Option<RawLogLevel>) -> Result<(),
     let (store, journal) = open_positions(&storage, config.engine.tailing.max_files)?;
     let stopped = async {
         let mut signals = Signals::new()?;
-        let engine = Engine::start(config.engine, store, journal)?;
+        let engine = Engine::start(&config.engine, store, journal)?;
         signals.stop().await;
         engine.shutdown(config.shutdown_timeout).await;
         Ok(())
@@ -157,13 +155,13 @@ async fn serve(
         .context("cannot write the address of the admin server")?;
     announce(&config, address);
     let mut shutdown_timeout = config.shutdown_timeout;
-    let mut engine = Engine::start(config.engine, store, journal)?;
+    let mut engine = Engine::start(&config.engine, store, journal)?;
     let admin = tokio::spawn(crate::admin::serve(listener, engine.handle()));
     while signals.next().await == Told::Reload {
         match origin.load() {
             Ok(config) => {
                 shutdown_timeout = config.shutdown_timeout;
-                engine.reload(config.engine, shutdown_timeout).await;
+                engine.reload(&config.engine, shutdown_timeout).await;
                 tracing::info!("configuration reloaded");
             }
             Err(error) => {

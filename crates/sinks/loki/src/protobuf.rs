@@ -12,6 +12,8 @@
 //! of the open one is filled in and the next begins, so a stream may stand in a request several times,
 //! which Loki takes, and no line is copied twice to sort it.
 
+use std::fmt::Write as _;
+
 use bytes::Bytes;
 use tailwater_record::{LabelSet, RecordView};
 use tailwater_sink::{Encode, EncodeStats, Encoded, SplitError};
@@ -192,7 +194,10 @@ pub(crate) fn selector(labels: &LabelSet) -> String {
                 '\n' => text.push_str("\\n"),
                 '\r' => text.push_str("\\r"),
                 '\t' => text.push_str("\\t"),
-                char if char.is_control() => text.push_str(&format!("\\u{:04x}", u32::from(char))),
+                char if char.is_control() => {
+                    // Writing to a string cannot fail.
+                    write!(text, "\\u{:04x}", u32::from(char)).ok();
+                }
                 char => text.push(char),
             }
         }
