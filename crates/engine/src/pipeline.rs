@@ -163,6 +163,7 @@ impl Pipeline {
     }
 
     fn apply_changes(&mut self, now: Now) {
+        let mut missing = 0_u64;
         for change in self.tailer.take_changes() {
             match change {
                 Change::Found { id, at_start } => self.open_cursors(id, at_start, now),
@@ -179,11 +180,8 @@ impl Pipeline {
                     self.count_lost(source, bytes);
                 }
                 Change::Missing(file) => {
-                    self.tailing_mut(|status| status.missing_files += 1);
-                    tracing::warn!(
-                        path = %file.path.display(), inode = file.inode,
-                        "a file followed before is not there any more: what was not read of it is lost"
-                    );
+                    missing += 1;
+                    tracing::debug!(path = %file.path.display(), inode = file.inode, "file of an earlier run not found");
                 }
                 Change::Refused {
                     path,
@@ -200,6 +198,13 @@ impl Pipeline {
                     }
                 }
             }
+        }
+        if missing > 0 {
+            self.tailing_mut(|status| status.missing_files += missing);
+            tracing::info!(
+                missing,
+                "files of earlier runs are gone or compressed: what was not read of them is not sent"
+            );
         }
     }
 
