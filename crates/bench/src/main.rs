@@ -131,8 +131,9 @@ fn measure(options: &CommonOptions, measurements: &[Measurement<'_>]) -> anyhow:
         timeout: Duration::from_secs(options.timeout_seconds),
         placement: Placement::of_this_process()?,
     };
-    cpu::pin_thread(bench.placement.rest)?;
+    // Before this thread is pinned, or it would see one CPU alone.
     let machine = proc_files::machine();
+    cpu::pin_thread(bench.placement.rest)?;
     if !options.json {
         println!("tailwater-bench on {machine}\n");
     }

@@ -90,8 +90,9 @@ impl Program {
     /// What it has used so far.
     ///
     /// # Errors
-    /// When it has ended.
-    pub(crate) fn usage(&self) -> anyhow::Result<Usage> {
+    /// When it has ended; the error shows the last lines it printed.
+    pub(crate) fn usage(&mut self) -> anyhow::Result<Usage> {
+        self.ensure_running()?;
         usage(self.pid())
     }
 

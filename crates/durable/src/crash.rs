@@ -422,8 +422,9 @@ impl AppendFile for CrashFile {
 
     fn sync(&mut self) -> Result<(), StorageError> {
         self.check_poison()?;
-        let synced = lock(&self.state)
-            .sync(self.file)
+        // A statement of its own: the guard is given back before `check_place` takes it.
+        let synced = lock(&self.state).sync(self.file);
+        let synced = synced
             .map_err(|kind| io_error("sync", &self.path)(kind.into()))
             .and_then(|()| self.check_place());
         self.is_poisoned = synced.is_err();

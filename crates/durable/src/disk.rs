@@ -32,25 +32,6 @@ impl Disk {
         create_directory(&directory)?;
         Ok(Self { directory })
     }
-
-    /// Writes `bytes` under the temporary name and renames it once they are durable.
-    fn write_and_rename(
-        &self,
-        temporary: &Path,
-        path: &Path,
-        bytes: &[u8],
-    ) -> Result<(), StorageError> {
-        let mut file = open_options()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(temporary)
-            .map_err(io_error("create", temporary))?;
-        file.write_all(bytes)
-            .map_err(io_error("write", temporary))?;
-        file.sync_all().map_err(io_error("sync", temporary))?;
-        rename(temporary, path)
-    }
 }
 
 impl Storage for Disk {
@@ -97,7 +78,7 @@ impl Storage for Disk {
         let path = path_of(&self.directory, name)?;
         let temporary = path_of(&self.directory, &format!("{name}{TEMPORARY_SUFFIX}"))?;
         create_directory(&self.directory)?;
-        if let Err(error) = self.write_and_rename(&temporary, &path, bytes) {
+        if let Err(error) = write_and_rename(&temporary, &path, bytes) {
             // Gives the space of a full disk back; where that fails too, the next `replace` of the
             // name writes over it.
             drop(fs::remove_file(&temporary));
@@ -220,6 +201,20 @@ pub(crate) fn open_options() -> OpenOptions {
         .mode(FILE_MODE)
         .custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
     options
+}
+
+/// Writes `bytes` under the temporary name and renames it once they are durable.
+fn write_and_rename(temporary: &Path, path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
+    let mut file = open_options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(temporary)
+        .map_err(io_error("create", temporary))?;
+    file.write_all(bytes)
+        .map_err(io_error("write", temporary))?;
+    file.sync_all().map_err(io_error("sync", temporary))?;
+    rename(temporary, path)
 }
 
 #[expect(

@@ -106,7 +106,10 @@ impl Positions {
     ) -> (Option<FileKey>, Vec<(Arc<str>, Position)>) {
         let mut store = self.lock();
         let identity = file.identity;
-        let is_it = |stored: &&StoredFile| stored.identity.fingerprint.matches_head(file.head());
+        // The head is there when a file is found; later its identity is what the store has of it.
+        let is_it = |stored: &&StoredFile| {
+            stored.identity == identity || stored.identity.fingerprint.matches_head(file.head())
+        };
         let by_inode = store.find(identity.device, identity.inode).filter(is_it);
         let best = by_inode.max_by_key(|stored| stored.identity.fingerprint.len);
         // Device numbers may change with a reboot: path, inode and a head together say the same.

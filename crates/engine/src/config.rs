@@ -113,7 +113,7 @@ impl Default for TailingConfig {
         Self {
             watch: WatchBackend::Auto,
             poll_interval: Duration::from_millis(250),
-            rescan_interval: Duration::from_secs(60),
+            rescan_interval: Duration::from_secs(300),
             rotate_wait: Duration::from_secs(1),
             close_idle: Duration::from_secs(300),
             max_open_files: 4096,

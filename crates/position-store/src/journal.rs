@@ -1,97 +1,36 @@
-//! The journal on disk: generations of frames.
+//! The journal on disk: appending, and writing generations.
 
-use std::collections::HashSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use tailwater_durable::frame::{self, FrameReader, Scanned};
 use tailwater_durable::{AppendFile, Storage, StorageError};
 
-use crate::record::{Fields, KIND_HEADER, KIND_SNAPSHOT_END, MAX_PAYLOAD_BYTES, Record, VERSION};
-use crate::state::{FileKey, Group, PositionStore, Snapshot, StoreLimits};
+use crate::generation::{self, is_put_aside, is_unfinished, name, unusable_name};
+use crate::state::{Group, Snapshot, StoreLimits};
 
-/// Generations that are kept: the one in use and the one before it.
-const KEPT_GENERATIONS: usize = 2;
+#[cfg(test)]
+mod tests;
 
 /// A journal grows to this many times what is live before it is compacted.
 const COMPACTION_FACTOR: u64 = 4;
-
-/// Why the positions could not be opened.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// The directory cannot be read or written.
-    #[error("cannot open the positions in `{}`", directory.display())]
-    Storage {
-        /// The directory.
-        directory: PathBuf,
-        /// What failed.
-        source: StorageError,
-    },
-    /// There are journals and none can be used.
-    #[error("the positions in `{}` are damaged beyond use", directory.display())]
-    Unusable {
-        /// The directory.
-        directory: PathBuf,
-        /// How many journals there are.
-        generations: usize,
-    },
-    /// A newer version of tailwater wrote them.
-    #[error("the positions in `{}` have format version {found}, this version reads up to {VERSION}", directory.display())]
-    NewerVersion {
-        /// The directory.
-        directory: PathBuf,
-        /// The version that was found.
-        found: u32,
-    },
-}
-
-impl OpenError {
-    /// Says what the operator can do.
-    pub fn hint(&self) -> &'static str {
-        match self {
-            Self::Storage { .. } => {
-                "give the agent's user a directory that it may write in, with room: `data_dir`"
-            }
-            Self::Unusable { .. } => {
-                "move the files `positions-*.journal` away to begin anew: every file is then sent from its first byte again"
-            }
-            Self::NewerVersion { .. } => {
-                "run the version that wrote them, or move the files `positions-*.journal` away"
-            }
-        }
-    }
-}
 
 /// Why positions could not be written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JournalError {
-    /// A write failed before: nothing more is appended until a new generation is written.
-    #[error("an earlier write of the positions failed")]
+    /// What the disk holds is not known: nothing is appended until a new generation is written.
+    #[error("the position journal is poisoned until a new generation is written")]
     Poisoned,
+    /// The journal would become longer than is read again.
+    #[error("the position journal would hold {journal_bytes} bytes, the limit is {max_bytes}")]
+    TooLong {
+        /// What it would hold.
+        journal_bytes: u64,
+        /// The limit.
+        max_bytes: u64,
+    },
     /// The disk refused.
     #[error("cannot write the positions")]
     Storage(#[source] StorageError),
-}
-
-/// What opening found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Recovery {
-    /// The generation that was read; 0 where there was none.
-    pub generation: u64,
-    /// Files it held.
-    pub files: usize,
-    /// Stretches that were no valid frame, and frames that made no sense.
-    pub damaged_frames: u64,
-    /// Bytes of those stretches.
-    pub skipped_bytes: u64,
-    /// Bytes after the last valid frame: expected after a crash.
-    pub torn_tail_bytes: u64,
-    /// A newer generation could not be used.
-    pub used_previous: bool,
-    /// Files that only the generation before still held.
-    pub recovered_files: usize,
 }
 
 /// The journal that is appended to.
@@ -99,272 +38,189 @@ pub struct Recovery {
 pub struct Journal {
     storage: Arc<dyn Storage>,
     limits: StoreLimits,
+    /// The generation in use; 0 for none.
     generation: u64,
-    /// `None` after a failure.
+    /// The last number that was tried. A number is never used twice: a file whose sync failed could
+    /// be found again under it.
+    last_generation: u64,
+    /// `None` where the journal is poisoned.
     file: Option<Box<dyn AppendFile>>,
-}
-
-/// Opens the positions of a directory. What is usable is written as a new generation at once, so that
-/// a directory that cannot be written is noticed here and a torn tail is never appended to.
-///
-/// # Durability
-/// On `Ok` everything that was read is durable in one file.
-///
-/// # Errors
-/// [`OpenError`]; nothing was changed.
-pub fn open(
-    storage: Arc<dyn Storage>,
-    limits: StoreLimits,
-    now_ns: u64,
-) -> Result<(PositionStore, Journal, Recovery), OpenError> {
-    let directory = storage.directory().to_owned();
-    let fail = |source| OpenError::Storage {
-        directory: directory.clone(),
-        source,
-    };
-    let generations = generations(&*storage).map_err(fail)?;
-    let mut recovery = Recovery::default();
-    let mut store = PositionStore::new(limits);
-    let mut found = false;
-    for (index, generation) in generations.iter().enumerate() {
-        let Ok(bytes) = storage.read(&name(*generation), limits.max_journal_bytes) else {
-            continue;
-        };
-        match Loaded::read(&bytes, limits) {
-            Loaded::Unusable => recovery.used_previous = true,
-            Loaded::Newer(version) => {
-                return Err(OpenError::NewerVersion {
-                    directory,
-                    found: version,
-                });
-            }
-            Loaded::Usable(mut loaded) => {
-                if loaded.recovery.damaged_frames > 0 {
-                    let before = generations.get(index + 1);
-                    loaded.adopt_from(before.and_then(|before| {
-                        storage.read(&name(*before), limits.max_journal_bytes).ok()
-                    }));
-                }
-                let used_previous = recovery.used_previous;
-                recovery = Recovery {
-                    generation: *generation,
-                    used_previous,
-                    ..loaded.recovery
-                };
-                store = loaded.store;
-                found = true;
-                break;
-            }
-        }
-    }
-    if !found && !generations.is_empty() {
-        return Err(OpenError::Unusable {
-            directory,
-            generations: generations.len(),
-        });
-    }
-    recovery.files = store.len();
-    let newest = generations.first().copied().unwrap_or(0);
-    let mut journal = Journal {
-        storage,
-        limits,
-        generation: newest,
-        file: None,
-    };
-    journal
-        .write_generation(&store.snapshot(), now_ns)
-        .map_err(fail)?;
-    Ok((store, journal, recovery))
+    /// What was opened was damaged: it is to be written anew, whatever its size.
+    needs_rewrite: bool,
+    /// Generations that could not be used, to be put aside.
+    unusable: Vec<u64>,
 }
 
 impl Journal {
+    /// Creates a poisoned journal.
+    pub(crate) fn new(
+        storage: Arc<dyn Storage>,
+        limits: StoreLimits,
+        generation: u64,
+        last_generation: u64,
+        unusable: Vec<u64>,
+    ) -> Self {
+        Self {
+            storage,
+            limits,
+            generation,
+            last_generation,
+            file: None,
+            needs_rewrite: true,
+            unusable,
+        }
+    }
+
+    /// Goes on with the generation that was read, cut to `cut_to` bytes where its tail is torn.
+    pub(crate) fn resume(
+        &mut self,
+        cut_to: Option<u64>,
+        needs_rewrite: bool,
+    ) -> Result<(), StorageError> {
+        let mut file = self.storage.open_append(&name(self.generation))?;
+        if let Some(len) = cut_to {
+            file.truncate(len)?;
+        }
+        self.file = Some(file);
+        self.needs_rewrite = needs_rewrite;
+        Ok(())
+    }
+
     /// Appends a group and makes it durable.
     ///
     /// # Durability
-    /// On `Ok` the group survives a power cut. On `Err` any prefix of it may; nothing more is appended
-    /// until [`Journal::reopen_with`].
+    /// On `Ok` the group survives a power cut. On `Err` any part of it may; the caller gives the group
+    /// back with [`PositionStore::restore_group`](crate::PositionStore::restore_group).
     ///
     /// # Errors
-    /// [`JournalError`].
+    /// [`JournalError::Storage`] where the disk refused: poisoned where the sync failed, which is
+    /// never tried again; not where there was no room and what was written could be cut off.
+    /// [`JournalError::Poisoned`] after that: [`Journal::reopen_with`] is the way out.
+    /// [`JournalError::TooLong`] where only a compaction helps.
     pub fn append(&mut self, group: &Group) -> Result<(), JournalError> {
         let file = self.file.as_mut().ok_or(JournalError::Poisoned)?;
-        let result = file.append(&group.bytes).and_then(|()| file.sync());
-        if result.is_err() {
-            self.file = None;
+        let len_before = file.len();
+        check_len(len_before, &group.bytes, self.limits)?;
+        if let Err(source) = file.append(&group.bytes) {
+            if file.truncate(len_before).is_err() {
+                self.file = None;
+            }
+            return Err(JournalError::Storage(source));
         }
-        result.map_err(JournalError::Storage)
+        if let Err(source) = file.sync() {
+            self.file = None;
+            return Err(JournalError::Storage(source));
+        }
+        Ok(())
     }
 
-    /// Goes on after a failure with a new generation; the failed file is not touched again.
+    /// Returns whether an earlier failure left it unknown what the disk holds.
+    pub fn is_poisoned(&self) -> bool {
+        self.file.is_none()
+    }
+
+    /// Returns the number of the generation in use.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Returns the bytes of the generation in use; 0 where the journal is poisoned.
+    pub fn len_bytes(&self) -> u64 {
+        self.file.as_ref().map_or(0, |file| file.len())
+    }
+
+    /// Goes on after a failure with a new generation; the failed file is not written to again.
     ///
     /// # Durability
     /// As [`Journal::compact`].
     ///
     /// # Errors
-    /// [`JournalError`]; the journal stays poisoned.
+    /// [`JournalError`]; what was poisoned stays so.
     pub fn reopen_with(&mut self, snapshot: &Snapshot) -> Result<(), JournalError> {
         self.compact(snapshot)
     }
 
-    /// Returns whether the journal holds mostly what is no longer true.
+    /// Returns whether the journal holds mostly what is no longer true, or was found damaged.
     pub fn needs_compaction(&self, live_bytes: u64) -> bool {
-        let len = self.file.as_ref().map_or(u64::MAX, |file| file.len());
-        self.file.is_some()
-            && len
-                > self
-                    .limits
-                    .min_compaction_bytes
-                    .max(live_bytes.saturating_mul(COMPACTION_FACTOR))
+        let worth_bytes = live_bytes.saturating_mul(COMPACTION_FACTOR);
+        let max_bytes = worth_bytes.max(self.limits.min_compaction_bytes);
+        self.needs_rewrite || self.len_bytes() > max_bytes
     }
 
-    /// Writes a new generation that holds the snapshot alone, and goes on with it.
+    /// Writes a new generation that holds the snapshot alone, and goes on with it. The generation that
+    /// was in use is kept until the next compaction, older ones are removed.
     ///
     /// # Durability
-    /// On `Ok` the snapshot survives a power cut. On `Err` the generation before it does.
+    /// On `Ok` the snapshot survives a power cut. On `Err` either it or what was durable before does.
     ///
     /// # Errors
-    /// [`JournalError`]; the journal is poisoned where the new generation could not be opened.
+    /// [`JournalError::Storage`], [`JournalError::TooLong`]. The generation in use is appended to
+    /// further where the new one has left no trace; otherwise the journal is poisoned.
     pub fn compact(&mut self, snapshot: &Snapshot) -> Result<(), JournalError> {
-        self.write_generation(snapshot, 0)
+        let generation = self.last_generation.saturating_add(1);
+        let bytes = snapshot.sealed(generation);
+        check_len(0, &bytes, self.limits)?;
+        self.last_generation = generation;
+        self.write_generation(generation, &bytes)
             .map_err(JournalError::Storage)
     }
 
-    fn write_generation(&mut self, snapshot: &Snapshot, now_ns: u64) -> Result<(), StorageError> {
-        let generation = self.generation.saturating_add(1);
-        let mut header = Vec::with_capacity(20);
-        header.extend_from_slice(&VERSION.to_le_bytes());
-        header.extend_from_slice(&generation.to_le_bytes());
-        header.extend_from_slice(&now_ns.to_le_bytes());
-        let mut bytes = Vec::with_capacity(snapshot.bytes.len() + 64);
-        // Both are far below the limit of a frame, so neither can fail.
-        frame::append(&mut bytes, KIND_HEADER, &header).ok();
-        bytes.extend_from_slice(&snapshot.bytes);
-        frame::append(&mut bytes, KIND_SNAPSHOT_END, &[]).ok();
-        self.storage.replace(&name(generation), &bytes)?;
+    fn write_generation(&mut self, generation: u64, bytes: &[u8]) -> Result<(), StorageError> {
+        if let Err(error) = self.storage.replace(&name(generation), bytes) {
+            // A newer generation that is there, durable or not, hides what is appended to this one.
+            let found = generation::list(&*self.storage);
+            if found.map_or(true, |found| found.contains(&generation)) {
+                self.file = None;
+            }
+            return Err(error);
+        }
+        let previous = std::mem::replace(&mut self.generation, generation);
         self.file = None;
-        self.generation = generation;
         self.file = Some(self.storage.open_append(&name(generation))?);
-        self.remove_old();
+        self.needs_rewrite = false;
+        if let Err(error) = self.remove_old(previous) {
+            // It costs space and nothing else; the next compaction tries again.
+            let error = &error as &(dyn std::error::Error + 'static);
+            tracing::warn!(error, "cannot remove an old position journal");
+        }
         Ok(())
     }
 
-    /// Removes what is no longer needed. A generation that stays costs space and nothing else.
-    fn remove_old(&self) {
-        for generation in generations(&*self.storage)
-            .unwrap_or_default()
-            .into_iter()
-            .skip(KEPT_GENERATIONS)
-        {
-            if let Err(error) = self.storage.remove(&name(generation)) {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "cannot remove an old position journal"
-                );
+    /// Leaves the generation in use, `previous`, and the newest of those that could not be used.
+    fn remove_old(&mut self, previous: u64) -> Result<(), StorageError> {
+        let aside = self.unusable.iter().max().copied();
+        let is_leftover =
+            |found: &&String| is_unfinished(found) || (aside.is_some() && is_put_aside(found));
+        for found in self.storage.list()?.iter().filter(is_leftover) {
+            self.storage.remove(found)?;
+        }
+        for generation in generation::list(&*self.storage)? {
+            if generation == self.generation || generation == previous {
+                continue;
+            }
+            if Some(generation) == aside {
+                // Somebody may still want to look at it, or to repair it.
+                let to = unusable_name(generation);
+                self.storage.rename(&name(generation), &to)?;
+            } else {
+                self.storage.remove(&name(generation))?;
             }
         }
+        self.unusable.clear();
+        Ok(())
     }
 }
 
-fn name(generation: u64) -> String {
-    format!("positions-{generation:020}.journal")
-}
-
-/// Returns the generations of a directory, the newest first.
-fn generations(storage: &dyn Storage) -> Result<Vec<u64>, StorageError> {
-    let names = storage.list()?;
-    let number = |name: &String| {
-        name.strip_prefix("positions-")?
-            .strip_suffix(".journal")?
-            .parse()
-            .ok()
-    };
-    let mut generations: Vec<u64> = names.iter().filter_map(number).collect();
-    generations.sort_unstable_by(|a, b| b.cmp(a));
-    Ok(generations)
-}
-
-/// What one generation holds.
-enum Loaded {
-    Usable(Box<Generation>),
-    Unusable,
-    Newer(u32),
-}
-
-struct Generation {
-    store: PositionStore,
-    forgotten: HashSet<FileKey>,
-    recovery: Recovery,
-}
-
-impl Loaded {
-    /// Reads a generation: usable where it begins with its header and its snapshot is complete.
-    fn read(bytes: &[u8], limits: StoreLimits) -> Self {
-        let mut generation = Generation {
-            store: PositionStore::new(limits),
-            forgotten: HashSet::new(),
-            recovery: Recovery::default(),
-        };
-        let (mut has_header, mut has_snapshot) = (false, false);
-        for scanned in FrameReader::new(bytes, MAX_PAYLOAD_BYTES) {
-            match scanned {
-                Scanned::Frame(frame) if frame.kind == KIND_HEADER => {
-                    match Fields(frame.payload).u32() {
-                        Some(version) if version > VERSION => return Self::Newer(version),
-                        version => has_header = version.is_some() && frame.offset == 0,
-                    }
-                }
-                Scanned::Frame(frame) if frame.kind == KIND_SNAPSHOT_END => has_snapshot = true,
-                Scanned::Frame(frame) => match Record::read(&frame) {
-                    Some(record) => generation.apply(record),
-                    None => generation.recovery.damaged_frames += 1,
-                },
-                Scanned::Damaged { skipped_bytes, .. } => {
-                    generation.recovery.damaged_frames += 1;
-                    generation.recovery.skipped_bytes += skipped_bytes;
-                }
-                Scanned::TornTail { tail_bytes, .. } => {
-                    generation.recovery.torn_tail_bytes = tail_bytes;
-                }
-            }
-        }
-        if has_header && has_snapshot {
-            Self::Usable(Box::new(generation))
-        } else {
-            Self::Unusable
-        }
+fn check_len(len_before: u64, bytes: &[u8], limits: StoreLimits) -> Result<(), JournalError> {
+    let appended = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    let journal_bytes = len_before.saturating_add(appended);
+    let max_bytes = limits.max_journal_bytes;
+    if journal_bytes <= max_bytes {
+        Ok(())
+    } else {
+        Err(JournalError::TooLong {
+            journal_bytes,
+            max_bytes,
+        })
     }
 }
-
-impl Generation {
-    fn apply(&mut self, record: Record) {
-        if let Record::Forget(key) = record {
-            self.forgotten.insert(key);
-        }
-        self.store.apply(record);
-    }
-
-    /// Takes files that damage has hit from the generation before, where they may be behind: that
-    /// costs duplicates and no line.
-    fn adopt_from(&mut self, before: Option<Vec<u8>>) {
-        let limits = StoreLimits {
-            max_files: usize::MAX,
-            ..StoreLimits::default()
-        };
-        let Some(Loaded::Usable(before)) = before.map(|bytes| Loaded::read(&bytes, limits)) else {
-            return;
-        };
-        for file in before
-            .store
-            .files()
-            .filter(|file| !self.forgotten.contains(&file.key))
-        {
-            if self.store.get(file.key).is_none() {
-                self.recovery.recovered_files += 1;
-                self.store.adopt(file);
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests;

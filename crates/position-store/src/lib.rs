@@ -4,11 +4,15 @@
 //! What changes is taken out of the store as a [`Group`] and made durable by the journal, so that no
 //! lock is held while the disk works. The format is docs/formats/positions.md.
 
+mod generation;
 mod journal;
+mod open;
 mod record;
 mod state;
 
-pub use journal::{Journal, JournalError, OpenError, Recovery, open};
+pub use generation::GenerationError;
+pub use journal::{Journal, JournalError};
+pub use open::{OpenError, Recovery, open};
 pub use state::{
     FileKey, Group, Position, PositionStore, Snapshot, StoreFull, StoreLimits, StoredFile,
     StoredPosition,

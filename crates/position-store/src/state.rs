@@ -4,9 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tailwater_record::{FileIdentity, Marker};
+use tailwater_record::{FileIdentity, Fingerprint, Marker};
 
-use crate::record::Record;
+use crate::record::{
+    self, HEADER_FRAME_BYTES, Header, MAX_PATH_BYTES, MAX_SINK_BYTES, Record, file_bytes,
+};
+
+#[cfg(test)]
+mod tests;
 
 /// Number of a file within the store: rising, never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -37,22 +42,22 @@ pub struct StoredFile {
     pub key: FileKey,
     /// Who it is.
     pub identity: FileIdentity,
-    /// The path it was found under.
+    /// The path it was found under; any bytes, not necessarily UTF-8.
     pub path: PathBuf,
-    /// When a position of it last moved, in nanoseconds since the epoch.
+    /// When it was entered or a position of it last set, in nanoseconds since the epoch.
     pub updated_ns: u64,
-    /// The positions of the sinks.
+    /// The positions, one per sink.
     pub positions: Vec<StoredPosition>,
 }
 
 /// The bounds of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreLimits {
-    /// Files that are stored at most.
+    /// Files that are entered at most. More than that are still read from a journal.
     pub max_files: usize,
-    /// Size of a journal that is read at most.
+    /// Bytes of a journal that are read or written at most.
     pub max_journal_bytes: u64,
-    /// A journal below this size is not compacted.
+    /// A journal of at most this many bytes is not compacted for its size.
     pub min_compaction_bytes: u64,
 }
 
@@ -75,8 +80,9 @@ pub struct StoreFull {
     pub max_files: usize,
 }
 
-/// Everything that has changed since the last group, encoded.
+/// What has changed since the last group, at most once per file and sink, encoded.
 #[derive(Clone, Debug)]
+#[must_use = "a group that is neither written nor restored is missing on disk"]
 pub struct Group {
     pub(crate) bytes: Vec<u8>,
     files: BTreeSet<FileKey>,
@@ -84,33 +90,89 @@ pub struct Group {
     forgotten: BTreeSet<FileKey>,
 }
 
-/// The whole store, encoded.
+impl Group {
+    /// Returns the bytes it takes in the journal.
+    pub fn len_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+/// The whole store, encoded, with room for the header before it.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    pub(crate) bytes: Vec<u8>,
+    bytes: Vec<u8>,
+    header: Header,
+}
+
+impl Snapshot {
+    /// Returns the bytes of a generation that holds the snapshot alone.
+    pub(crate) fn sealed(&self, generation: u64) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.bytes.len().saturating_add(2 * HEADER_FRAME_BYTES));
+        let header = Header {
+            generation,
+            ..self.header
+        };
+        record::append_header(&mut bytes, header);
+        bytes.extend_from_slice(&self.bytes);
+        record::append_snapshot_end(&mut bytes, generation);
+        bytes
+    }
 }
 
 /// The positions of all files and sinks.
+///
+/// # Invariants
+/// Every change is in the next group until that group is taken. Holds at most `max_files` files that
+/// were entered, and one position per file and sink.
 #[derive(Clone, Debug)]
 pub struct PositionStore {
     limits: StoreLimits,
-    files: BTreeMap<FileKey, StoredFile>,
+    files: BTreeMap<FileKey, Entry>,
     by_inode: HashMap<(u64, u64), Vec<FileKey>>,
     by_path: HashMap<PathBuf, Vec<FileKey>>,
+    /// Names that positions share; the sinks of all configurations that left a position.
+    sinks: BTreeSet<Arc<str>>,
     next_key: u64,
+    live_bytes: u64,
+    latest_ns: u64,
     dirty_files: BTreeSet<FileKey>,
     dirty_positions: BTreeSet<(FileKey, Arc<str>)>,
     forgotten: BTreeSet<FileKey>,
 }
 
+#[derive(Clone, Debug)]
+struct Entry {
+    file: StoredFile,
+    /// Rises whenever a position goes back or the content becomes another: see the format.
+    epoch: u32,
+}
+
+impl Entry {
+    /// Starts an epoch: positions that were written before are void.
+    fn raise_epoch(&mut self) {
+        self.epoch = self.epoch.saturating_add(1);
+    }
+
+    fn place(&mut self, stored: StoredPosition) {
+        let mut positions = self.file.positions.iter_mut();
+        match positions.find(|known| known.sink == stored.sink) {
+            Some(known) => known.position = stored.position,
+            None => self.file.positions.push(stored),
+        }
+    }
+}
+
 impl PositionStore {
-    pub(crate) fn new(limits: StoreLimits) -> Self {
+    pub(crate) fn new(limits: StoreLimits, now_ns: u64) -> Self {
         Self {
             limits,
             files: BTreeMap::new(),
             by_inode: HashMap::new(),
             by_path: HashMap::new(),
+            sinks: BTreeSet::new(),
             next_key: 1,
+            live_bytes: 0,
+            latest_ns: now_ns,
             dirty_files: BTreeSet::new(),
             dirty_positions: BTreeSet::new(),
             forgotten: BTreeSet::new(),
@@ -119,7 +181,7 @@ impl PositionStore {
 
     /// Returns every file, in the order of their numbers.
     pub fn files(&self) -> impl Iterator<Item = &StoredFile> {
-        self.files.values()
+        self.files.values().map(|entry| &entry.file)
     }
 
     /// Returns how many files are stored.
@@ -134,30 +196,25 @@ impl PositionStore {
 
     /// Returns a file.
     pub fn get(&self, key: FileKey) -> Option<&StoredFile> {
-        self.files.get(&key)
+        self.files.get(&key).map(|entry| &entry.file)
     }
 
     /// Returns the files with this inode: several where it was reused.
     pub fn find(&self, device: u64, inode: u64) -> impl Iterator<Item = &StoredFile> {
-        let keys = self
-            .by_inode
-            .get(&(device, inode))
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        keys.iter().filter_map(|key| self.files.get(key))
+        let keys = self.by_inode.get(&(device, inode));
+        let keys = keys.map(Vec::as_slice).unwrap_or_default();
+        keys.iter().filter_map(|key| self.get(*key))
     }
 
     /// Returns the files that were found under this path: one for each generation.
     pub fn find_by_path(&self, path: &Path) -> impl Iterator<Item = &StoredFile> {
-        let keys = self
-            .by_path
-            .get(path)
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        keys.iter().filter_map(|key| self.files.get(key))
+        let keys = self.by_path.get(path).map(Vec::as_slice);
+        keys.unwrap_or_default()
+            .iter()
+            .filter_map(|key| self.get(*key))
     }
 
-    /// Enters a new file.
+    /// Enters a new file. A path over 32 KiB, which no system opens, is left empty.
     ///
     /// # Errors
     /// [`StoreFull`] at the limit of files.
@@ -173,214 +230,289 @@ impl PositionStore {
             });
         }
         let key = FileKey(self.next_key);
-        self.put(StoredFile {
+        let file = StoredFile {
             key,
             identity,
-            path: path.to_owned(),
+            path: kept_path(path).to_owned(),
             updated_ns: now_ns,
             positions: Vec::new(),
-        });
+        };
+        self.latest_ns = self.latest_ns.max(now_ns);
+        self.put(Entry { file, epoch: 0 });
         self.dirty_files.insert(key);
         Ok(key)
     }
 
-    /// Enters who a file is now: its fingerprint has grown, or its content is another.
+    /// Enters who a file is now. A longer fingerprint is the same content, grown; another one that is
+    /// not longer is another content, and the positions of all sinks start over.
     pub fn set_identity(&mut self, key: FileKey, identity: FileIdentity) {
-        let Some(file) = self.files.get_mut(&key) else {
+        let Some(known) = self.get(key).map(|file| file.identity) else {
             return;
         };
-        if file.identity == identity {
+        if known == identity {
             return;
         }
-        let before = (file.identity.device, file.identity.inode);
-        file.identity = identity;
-        let now = (identity.device, identity.inode);
-        if before != now {
-            remove_key(&mut self.by_inode, &before, key);
-            self.by_inode.entry(now).or_default().push(key);
+        let Some(mut entry) = self.take(key) else {
+            return;
+        };
+        entry.file.identity = identity;
+        if is_other_content(known.fingerprint, identity.fingerprint) {
+            entry.raise_epoch();
+            entry.file.positions.clear();
         }
+        self.put(entry);
         self.dirty_files.insert(key);
     }
 
-    /// Moves a position. In memory at once; durable once the next group is.
-    pub fn set_position(&mut self, key: FileKey, sink: &str, position: Position, now_ns: u64) {
-        let Some(file) = self.files.get_mut(&key) else {
+    /// Enters where a file is now. A path over 32 KiB, which no system opens, is left empty.
+    pub fn set_path(&mut self, key: FileKey, path: &Path) {
+        let path = kept_path(path);
+        if self.get(key).is_none_or(|file| file.path == path) {
+            return;
+        }
+        let Some(mut entry) = self.take(key) else {
             return;
         };
-        file.updated_ns = now_ns;
-        let stored = file
-            .positions
-            .iter_mut()
-            .find(|stored| &*stored.sink == sink);
-        let sink = match stored {
-            Some(stored) if stored.position == position => return,
-            Some(stored) => {
-                stored.position = position;
-                Arc::clone(&stored.sink)
-            }
-            None => {
-                let sink: Arc<str> = sink.into();
-                file.positions.push(StoredPosition {
-                    sink: Arc::clone(&sink),
-                    position,
-                });
-                sink
-            }
+        path.clone_into(&mut entry.file.path);
+        self.put(entry);
+        self.dirty_files.insert(key);
+    }
+
+    /// Moves a position, also back. In memory at once; durable once the next group is.
+    ///
+    /// A file that was forgotten has no positions: nothing happens. The name of a sink is at most
+    /// 16 KiB long; a position under a longer one is not kept, and its file is read again.
+    pub fn set_position(&mut self, key: FileKey, sink: &str, position: Position, now_ns: u64) {
+        if sink.len() > MAX_SINK_BYTES {
+            return;
+        }
+        let sink = self.shared_name(sink);
+        let Some(entry) = self.files.get_mut(&key) else {
+            return;
         };
+        self.latest_ns = self.latest_ns.max(now_ns);
+        entry.file.updated_ns = now_ns;
+        let mut known = entry.file.positions.iter();
+        let known = known.find(|known| known.sink == sink);
+        let known = known.map(|known| known.position);
+        if known == Some(position) {
+            return;
+        }
+        let bytes_before = file_bytes(&entry.file);
+        if known.is_some_and(|known| known.offset > position.offset) {
+            entry.raise_epoch();
+            self.dirty_files.insert(key);
+        }
+        entry.place(StoredPosition {
+            sink: Arc::clone(&sink),
+            position,
+        });
+        let grown_bytes = file_bytes(&entry.file).saturating_sub(bytes_before);
+        self.live_bytes = self.live_bytes.saturating_add(grown_bytes);
         self.dirty_positions.insert((key, sink));
     }
 
     /// Forgets a file.
     pub fn forget(&mut self, key: FileKey) {
         if self.take(key).is_some() {
-            self.dirty_files.remove(&key);
-            self.dirty_positions.retain(|(dirty, _)| *dirty != key);
             self.forgotten.insert(key);
         }
     }
 
-    /// Forgets the files whose positions moved last before `older_than_ns` and that `keep` does not
-    /// want; returns them.
+    /// Forgets the files that were updated last before `older_than_ns` and that `keep` does not want;
+    /// returns them.
     pub fn expire(
         &mut self,
         older_than_ns: u64,
         keep: impl Fn(FileKey) -> bool,
     ) -> Vec<StoredFile> {
         let old: Vec<StoredFile> = self
-            .files
-            .values()
+            .files()
             .filter(|file| file.updated_ns < older_than_ns && !keep(file.key))
             .cloned()
             .collect();
-        old.iter().for_each(|file| self.forget(file.key));
+        for file in &old {
+            self.forget(file.key);
+        }
         old
     }
 
-    /// Takes everything that has changed since the last time; `None` where nothing has.
+    /// Takes what has changed since the last time; `None` where nothing has.
+    ///
+    /// The caller hands the group to [`Journal::append`](crate::Journal::append), and back to
+    /// [`PositionStore::restore_group`] where that fails.
     pub fn take_group(&mut self) -> Option<Group> {
-        let files = std::mem::take(&mut self.dirty_files);
-        let positions = std::mem::take(&mut self.dirty_positions);
-        let forgotten = std::mem::take(&mut self.forgotten);
-        let mut bytes = Vec::new();
-        for key in &forgotten {
-            Record::Forget(*key).append(&mut bytes);
+        let mut group = Group {
+            bytes: Vec::new(),
+            files: std::mem::take(&mut self.dirty_files),
+            positions: std::mem::take(&mut self.dirty_positions),
+            forgotten: std::mem::take(&mut self.forgotten),
+        };
+        for key in &group.forgotten {
+            record::append_forget(&mut group.bytes, *key);
         }
-        for file in files.iter().filter_map(|key| self.files.get(key)) {
-            Record::of_file(file).append(&mut bytes);
+        for entry in group.files.iter().filter_map(|key| self.files.get(key)) {
+            record::append_file(&mut group.bytes, &entry.file, entry.epoch);
         }
-        for (key, sink) in &positions {
-            let Some(file) = self.files.get(key) else {
+        for (key, sink) in &group.positions {
+            // Also where the record of the whole file has it: a step back is so written twice, and
+            // damage to one of the two does not bring the position ahead of it back.
+            let Some(entry) = self.files.get(key) else {
                 continue;
             };
-            let Some(stored) = file.positions.iter().find(|stored| stored.sink == *sink) else {
-                continue;
-            };
-            Record::of_position(file, stored).append(&mut bytes);
+            let mut positions = entry.file.positions.iter();
+            if let Some(stored) = positions.find(|stored| stored.sink == *sink) {
+                record::append_position(&mut group.bytes, &entry.file, entry.epoch, stored);
+            }
         }
-        (!bytes.is_empty()).then_some(Group {
-            bytes,
-            files,
-            positions,
-            forgotten,
-        })
+        (!group.bytes.is_empty()).then_some(group)
     }
 
-    /// Takes back a group that could not be written: it is part of the next one.
+    /// Takes back a group that could not be written: what it covers is part of the next one, with the
+    /// values of then.
     pub fn restore_group(&mut self, group: Group) {
         self.dirty_files.extend(group.files);
         self.dirty_positions.extend(group.positions);
         self.forgotten.extend(group.forgotten);
     }
 
-    /// Encodes everything.
+    /// Encodes everything, also what is not yet in any group that was written.
     pub fn snapshot(&self) -> Snapshot {
-        let mut bytes = Vec::new();
-        for file in self.files.values() {
-            Record::of_file(file).append(&mut bytes);
-            for stored in &file.positions {
-                Record::of_position(file, stored).append(&mut bytes);
-            }
+        let mut bytes = Vec::with_capacity(usize::try_from(self.live_bytes).unwrap_or(0));
+        for entry in self.files.values() {
+            record::append_file(&mut bytes, &entry.file, entry.epoch);
         }
-        Snapshot { bytes }
+        let header = Header {
+            generation: 0,
+            created_ns: self.latest_ns,
+            next_key: self.next_key,
+            files: u64::try_from(self.files.len()).unwrap_or(u64::MAX),
+        };
+        Snapshot { bytes, header }
     }
 
-    /// Estimates the size of a snapshot, without making it.
+    /// Returns the bytes that a snapshot takes, without making it.
     pub fn live_bytes(&self) -> u64 {
-        self.files.len() as u64 * 256
+        self.live_bytes
     }
 
-    /// Applies a record that was read.
+    /// Keeps keys from being given out that a generation had already used.
+    pub(crate) fn reserve_keys(&mut self, next_key: u64) {
+        self.next_key = self.next_key.max(next_key);
+    }
+
+    /// Applies a record that was read, in the order of the journal.
     pub(crate) fn apply(&mut self, record: Record) {
         match record {
-            Record::File {
-                key,
-                identity,
-                path,
-                updated_ns,
-            } => {
-                let positions = self
-                    .take(key)
-                    .map(|file| file.positions)
-                    .unwrap_or_default();
-                if self.files.len() < self.limits.max_files {
-                    self.put(StoredFile {
-                        key,
-                        identity,
-                        path,
-                        updated_ns,
-                        positions,
-                    });
-                }
-            }
+            Record::File { file, epoch } => self.apply_file(file, epoch),
             Record::Position {
                 key,
-                sink,
-                position,
+                epoch,
                 updated_ns,
+                stored,
             } => {
-                self.set_position(key, &sink, position, updated_ns);
+                // Also where its file is missing: the key was given out.
+                self.reserve_keys(key.0.saturating_add(1));
+                self.apply_position(key, epoch, updated_ns, stored);
             }
-            Record::Forget(key) => drop(self.take(key)),
-        }
-        self.dirty_files.clear();
-        self.dirty_positions.clear();
-    }
-
-    /// Adds a file that damage has taken out of a newer generation.
-    pub(crate) fn adopt(&mut self, file: &StoredFile) {
-        if !self.files.contains_key(&file.key) && self.files.len() < self.limits.max_files {
-            self.put(file.clone());
+            Record::Forget(key) => {
+                self.reserve_keys(key.0.saturating_add(1));
+                drop(self.take(key));
+            }
+            Record::SnapshotEnd { .. } => {}
         }
     }
 
-    fn put(&mut self, file: StoredFile) {
-        let key = file.key;
-        self.next_key = self.next_key.max(key.0.saturating_add(1));
-        self.by_inode
-            .entry((file.identity.device, file.identity.inode))
-            .or_default()
-            .push(key);
-        self.by_path.entry(file.path.clone()).or_default().push(key);
-        self.files.insert(key, file);
+    fn apply_file(&mut self, file: StoredFile, epoch: u32) {
+        let known = self.take(file.key);
+        if let Some(known) = &known
+            && known.epoch > epoch
+        {
+            self.put(known.clone());
+            return;
+        }
+        let kept = known.filter(|known| known.epoch == epoch);
+        let kept = kept.map(|known| known.file.positions).unwrap_or_default();
+        let mut entry = Entry { file, epoch };
+        for mut stored in std::mem::replace(&mut entry.file.positions, kept) {
+            stored.sink = self.shared_name(&stored.sink);
+            entry.place(stored);
+        }
+        self.put(entry);
     }
 
-    fn take(&mut self, key: FileKey) -> Option<StoredFile> {
-        let file = self.files.remove(&key)?;
-        remove_key(
-            &mut self.by_inode,
-            &(file.identity.device, file.identity.inode),
-            key,
-        );
-        remove_key(&mut self.by_path, &file.path, key);
-        Some(file)
+    fn apply_position(
+        &mut self,
+        key: FileKey,
+        epoch: u32,
+        updated_ns: u64,
+        mut stored: StoredPosition,
+    ) {
+        stored.sink = self.shared_name(&stored.sink);
+        let Some(entry) = self.files.get_mut(&key) else {
+            return;
+        };
+        let bytes_before = file_bytes(&entry.file);
+        if epoch > entry.epoch {
+            entry.epoch = epoch;
+            entry.file.positions.clear();
+        }
+        if epoch == entry.epoch {
+            entry.place(stored);
+            entry.file.updated_ns = updated_ns;
+        }
+        let bytes_now = file_bytes(&entry.file);
+        self.live_bytes = self
+            .live_bytes
+            .saturating_sub(bytes_before)
+            .saturating_add(bytes_now);
+    }
+
+    fn shared_name(&mut self, sink: &str) -> Arc<str> {
+        if let Some(known) = self.sinks.get(sink) {
+            return Arc::clone(known);
+        }
+        let name: Arc<str> = sink.into();
+        self.sinks.insert(Arc::clone(&name));
+        name
+    }
+
+    fn put(&mut self, entry: Entry) {
+        let FileIdentity { device, inode, .. } = entry.file.identity;
+        let key = entry.file.key;
+        self.reserve_keys(key.0.saturating_add(1));
+        self.live_bytes = self.live_bytes.saturating_add(file_bytes(&entry.file));
+        self.by_inode.entry((device, inode)).or_default().push(key);
+        let path = entry.file.path.clone();
+        self.by_path.entry(path).or_default().push(key);
+        self.files.insert(key, entry);
+    }
+
+    fn take(&mut self, key: FileKey) -> Option<Entry> {
+        let entry = self.files.remove(&key)?;
+        let FileIdentity { device, inode, .. } = entry.file.identity;
+        self.live_bytes = self.live_bytes.saturating_sub(file_bytes(&entry.file));
+        remove_key(&mut self.by_inode, &(device, inode), key);
+        remove_key(&mut self.by_path, &entry.file.path, key);
+        Some(entry)
     }
 }
 
-fn remove_key<I: std::hash::Hash + Eq + Clone>(
-    index: &mut HashMap<I, Vec<FileKey>>,
-    at: &I,
-    key: FileKey,
-) {
+/// Two hashes over different lengths cannot be compared: a longer one is taken for growth, and the
+/// markers of the positions tell where that is wrong.
+fn is_other_content(known: Fingerprint, now: Fingerprint) -> bool {
+    known != now && now.len <= known.len
+}
+
+fn kept_path(path: &Path) -> &Path {
+    if path.as_os_str().len() <= MAX_PATH_BYTES {
+        path
+    } else {
+        Path::new("")
+    }
+}
+
+fn remove_key<I: std::hash::Hash + Eq>(index: &mut HashMap<I, Vec<FileKey>>, at: &I, key: FileKey) {
     if let Some(keys) = index.get_mut(at) {
         keys.retain(|known| *known != key);
         if keys.is_empty() {

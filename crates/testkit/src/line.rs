@@ -77,7 +77,8 @@ pub fn parse_line(line: &[u8]) -> Result<LineId, TornLine> {
 
 /// Reads a number that is written as [`push_line`] writes it: no sign, no zero in front.
 fn number(field: &[u8]) -> Result<u64, TornLine> {
-    let is_plain = field.iter().all(u8::is_ascii_digit) && (field.len() == 1 || field.first() != Some(&b'0'));
+    let is_plain =
+        field.iter().all(u8::is_ascii_digit) && (field.len() == 1 || field.first() != Some(&b'0'));
     std::str::from_utf8(field)
         .ok()
         .filter(|_| is_plain)
@@ -111,7 +112,9 @@ impl Iterator for Payload {
         const COUNT: u64 = 95;
         self.left = self.left.checked_sub(1)?;
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        u8::try_from(mix(self.state) % COUNT).ok()?.checked_add(FIRST)
+        u8::try_from(mix(self.state) % COUNT)
+            .ok()?
+            .checked_add(FIRST)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -119,7 +122,7 @@ impl Iterator for Payload {
     }
 }
 
-/// The finishing step of the SplitMix64 generator: every bit of the result depends on every bit.
+/// The finishing step of the `SplitMix64` generator: every bit of the result depends on every bit.
 pub(crate) fn mix(state: u64) -> u64 {
     let state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -130,7 +133,10 @@ pub(crate) fn mix(state: u64) -> u64 {
 mod tests {
     use super::*;
 
-    const ID: LineId = LineId { file: 7, seq: 1_234 };
+    const ID: LineId = LineId {
+        file: 7,
+        seq: 1_234,
+    };
 
     fn line(payload_bytes: usize) -> Vec<u8> {
         let mut out = Vec::new();

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::line::{LineId, mix, push_line};
 
@@ -94,6 +94,9 @@ impl Progress {
 }
 
 /// Appends lines to one file.
+///
+/// A failed write is the last one: which of its lines are in the file is not known, so that they are
+/// attempted and no more for good.
 #[derive(Debug)]
 pub struct LogWriter {
     path: PathBuf,
@@ -104,6 +107,8 @@ pub struct LogWriter {
     lines: Vec<u8>,
     /// Whether the file ends within a line.
     is_line_open: bool,
+    /// Whether a write has failed: what it left in the file is not known.
+    has_failed: bool,
 }
 
 impl LogWriter {
@@ -126,6 +131,7 @@ impl LogWriter {
             },
             lines: Vec::new(),
             is_line_open: false,
+            has_failed: false,
         })
     }
 
@@ -167,18 +173,11 @@ impl LogWriter {
     /// # Errors
     /// The file does not take it.
     pub fn write_half_line(&mut self) -> Result<()> {
-        if self.is_line_open {
-            return Ok(());
-        }
-        let written = self.written();
-        self.fill(written.attempted, 1);
-        let half = self.lines.len() / 2;
-        self.progress.attempted.store(written.attempted + 1, Ordering::Release);
-        let bytes = self.lines.get(..half).unwrap_or_default();
-        self.current
-            .write_all(bytes)
-            .with_context(|| format!("cannot write to {}", self.path.display()))?;
-        self.lines.drain(..half);
+        self.finish_line()?;
+        self.fill(1);
+        let rest = self.lines.split_off(self.lines.len() / 2);
+        self.put(Descriptor::Current)?;
+        self.lines = rest;
         self.is_line_open = true;
         Ok(())
     }
@@ -188,14 +187,11 @@ impl LogWriter {
     /// # Errors
     /// The file does not take it.
     pub fn finish_line(&mut self) -> Result<()> {
-        if !self.is_line_open {
-            return Ok(());
+        if self.is_line_open {
+            self.is_line_open = false;
+            self.put(Descriptor::Current)?;
+            self.acknowledge();
         }
-        self.current
-            .write_all(&self.lines)
-            .with_context(|| format!("cannot write to {}", self.path.display()))?;
-        self.is_line_open = false;
-        self.progress.acked.store(self.written().attempted, Ordering::Release);
         Ok(())
     }
 
@@ -231,40 +227,58 @@ impl LogWriter {
         let mut left = count;
         while left > 0 {
             let lines = left.min(self.options.lines_per_write.max(1));
-            let first = self.written().attempted;
-            self.fill(first, lines);
-            self.progress.attempted.store(first + lines, Ordering::Release);
-            let mut file = match descriptor {
-                Descriptor::Current => &self.current,
-                Descriptor::Old => self.old.as_ref().context("no old descriptor was kept")?,
-            };
-            file.write_all(&self.lines)
-                .with_context(|| format!("cannot write to {}", self.path.display()))?;
-            self.progress.acked.store(first + lines, Ordering::Release);
+            self.fill(lines);
+            self.put(descriptor)?;
+            self.acknowledge();
             left -= lines;
         }
         Ok(())
     }
 
-    fn fill(&mut self, first: u64, count: u64) {
+    fn put(&mut self, descriptor: Descriptor) -> Result<()> {
+        ensure!(!self.has_failed, "cannot write on after a write has failed");
+        let mut file = match descriptor {
+            Descriptor::Current => &self.current,
+            Descriptor::Old => self.old.as_ref().context("no old descriptor was kept")?,
+        };
+        let result = file.write_all(&self.lines);
+        self.has_failed = result.is_err();
+        result.with_context(|| format!("cannot write to {}", self.path.display()))
+    }
+
+    fn acknowledge(&self) {
+        let attempted = self.written().attempted;
+        self.progress.acked.store(attempted, Ordering::Release);
+    }
+
+    /// Makes the next lines; they count as attempted from now on.
+    fn fill(&mut self, count: u64) {
+        let first = self.written().attempted;
+        let end = first.saturating_add(count);
         self.lines.clear();
-        for seq in first..first.saturating_add(count) {
+        for seq in first..end {
             let id = LineId {
                 file: self.progress.file,
                 seq,
             };
-            push_line(&mut self.lines, id, self.payload_bytes(id));
-            let end: &[u8] = match self.options.line_end {
+            let payload_bytes = self.payload_bytes(id);
+            push_line(&mut self.lines, id, payload_bytes);
+            self.lines.extend_from_slice(match self.options.line_end {
                 LineEnd::Lf => b"\n",
                 LineEnd::CrLf => b"\r\n",
-            };
-            self.lines.extend_from_slice(end);
+            });
         }
+        self.progress.attempted.store(end, Ordering::Release);
     }
 
     fn payload_bytes(&self, id: LineId) -> usize {
-        let (start, end) = (*self.options.payload_bytes.start(), *self.options.payload_bytes.end());
-        let choices = u64::try_from(end.saturating_sub(start)).unwrap_or(0).saturating_add(1);
+        let (start, end) = (
+            *self.options.payload_bytes.start(),
+            *self.options.payload_bytes.end(),
+        );
+        let choices = u64::try_from(end.saturating_sub(start))
+            .unwrap_or(0)
+            .saturating_add(1);
         let chosen = mix(mix(id.seq).wrapping_add(u64::from(id.file))) % choices;
         start + usize::try_from(chosen).unwrap_or(0)
     }
@@ -319,7 +333,10 @@ mod tests {
         writer.write_lines(2).unwrap();
         let written = writer.written();
         assert_eq!((written.file, written.acked, written.attempted), (4, 7, 7));
-        assert_eq!(sequences(&fs::read(old_path).unwrap()), (0..5).map(Ok).collect::<Vec<_>>());
+        assert_eq!(
+            sequences(&fs::read(old_path).unwrap()),
+            (0..5).map(Ok).collect::<Vec<_>>()
+        );
         assert_eq!(sequences(&fs::read(path).unwrap()), [Ok(5), Ok(6)]);
     }
 
@@ -342,7 +359,12 @@ mod tests {
     fn a_line_that_is_not_taken_is_not_acknowledged() {
         let mut writer = LogWriter::open("/dev/full", 0, WriterOptions::default()).unwrap();
         assert!(writer.write_lines(1).is_err());
-        assert_eq!((writer.written().acked, writer.written().attempted), (0, 1));
+        assert!(
+            writer.write_lines(1).is_err(),
+            "what is in the file is not known"
+        );
+        assert_eq!(writer.progress().last_acked(), None);
+        assert!(writer.written().attempted >= 1);
     }
 
     #[test]
@@ -357,7 +379,12 @@ mod tests {
             };
             let mut writer = LogWriter::open(&path, 0, options).unwrap();
             writer.write_lines(1).unwrap();
-            OpenOptions::new().write(true).open(&path).unwrap().set_len(0).unwrap();
+            OpenOptions::new()
+                .write(true)
+                .open(&path)
+                .unwrap()
+                .set_len(0)
+                .unwrap();
             writer.write_lines(1).unwrap();
             let content = fs::read(&path).unwrap();
             assert_eq!(content.first(), Some(&first_byte));

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::quiet_files;
@@ -14,6 +14,9 @@ use crate::clock::{self, Deadline, wait};
 use crate::number::{float, mebibytes};
 use crate::outcome::{Bound, Budget, Cell, Outcome, Table};
 use crate::program::{Program, on_path};
+
+/// System calls that are named in the notes.
+const SHOWN_CALLS: usize = 5;
 
 /// The size of an idle measurement.
 #[derive(Clone, Debug, clap::Args)]
@@ -80,7 +83,9 @@ pub(crate) fn run(bench: &Bench, options: &IdleOptions) -> anyhow::Result<Outcom
     add("resident memory", rss, 1, "MiB");
     add("peak resident memory", peak, 1, "MiB");
     let calls_per_file = match calls {
-        Ok(calls_per_second) => {
+        Ok(calls) => {
+            let calls_per_second = float(calls.total) / float(options.strace_seconds);
+            outcome.notes.extend(calls.most_frequent);
             add("system calls", calls_per_second, 1, "per second");
             Some(calls_per_second / f64::from(options.files))
         }
@@ -115,8 +120,20 @@ fn budgets(cpu_percent: f64, peak_mib: f64, calls_per_file: Option<f64>) -> Vec<
     ]
 }
 
-/// System calls per second of all threads of `agent`, counted by `strace` for some seconds.
-fn count_system_calls(agent: &mut Program, seconds: u64, dir: &Path) -> anyhow::Result<f64> {
+/// The system calls of a program over some time.
+#[derive(Debug, PartialEq, Eq)]
+struct SystemCalls {
+    total: u64,
+    /// A sentence on the calls that there were most of; `None` when there were none.
+    most_frequent: Option<String>,
+}
+
+/// Counts the system calls of all threads of `agent` with `strace` for some seconds.
+fn count_system_calls(
+    agent: &mut Program,
+    seconds: u64,
+    dir: &Path,
+) -> anyhow::Result<SystemCalls> {
     let strace = on_path("strace").context("strace is not on PATH")?;
     let summary = dir.join("strace.txt");
     let mut tracer = Command::new(strace)
@@ -140,26 +157,35 @@ fn count_system_calls(agent: &mut Program, seconds: u64, dir: &Path) -> anyhow::
     agent.ensure_running()?;
     ensure!(ended.is_none(), "strace could not attach");
     let text = std::fs::read_to_string(&summary).context("cannot read what strace counted")?;
-    Ok(float(total_calls(&text)?) / float(seconds))
+    system_calls(&text)
 }
 
-/// The number of calls in the summary of `strace -c`.
-fn total_calls(summary: &str) -> anyhow::Result<u64> {
-    let mut lines = summary
-        .lines()
-        .filter(|line| !line.trim().is_empty())
-        .peekable();
-    if lines.peek().is_none() {
-        // With no call to count, strace prints no table.
-        return Ok(0);
-    }
-    let total = lines.find(|line| line.trim_end().ends_with(" total"));
-    // `% time  seconds  usecs/call  calls  [errors]  total`
-    let calls = total.and_then(|line| line.split_whitespace().nth(3));
-    calls
-        .context("strace printed no total")?
-        .parse()
-        .context("strace printed no total")
+/// Reads the summary of `strace -c`; with no call to count it is empty.
+fn system_calls(summary: &str) -> anyhow::Result<SystemCalls> {
+    let mut calls: Vec<(u64, &str)> = summary.lines().filter_map(calls_of_row).collect();
+    let total_row = calls.iter().position(|(_, name)| *name == "total");
+    let total = match total_row {
+        Some(index) => calls.swap_remove(index).0,
+        None if summary.trim().is_empty() => 0,
+        None => bail!("strace printed no total"),
+    };
+    calls.sort_unstable_by(|one, other| other.cmp(one));
+    let shown: Vec<String> = calls
+        .iter()
+        .take(SHOWN_CALLS)
+        .map(|(count, name)| format!("{name} {count} times"))
+        .collect();
+    let most_frequent = (!shown.is_empty()).then(|| format!("strace saw {}", shown.join(", ")));
+    Ok(SystemCalls {
+        total,
+        most_frequent,
+    })
+}
+
+/// The calls and the name in a row of `% time  seconds  usecs/call  calls  [errors]  name`.
+fn calls_of_row(row: &str) -> Option<(u64, &str)> {
+    let fields: Vec<&str> = row.split_whitespace().collect();
+    Some((fields.get(3)?.parse().ok()?, *fields.last()?))
 }
 
 #[cfg(test)]
@@ -176,12 +202,19 @@ mod tests {
 ------ ----------- ----------- --------- --------- ----------------
 100.00    0.006035          15       386         3 total
 ";
-        assert_eq!(total_calls(summary).unwrap(), 386);
+        let calls = system_calls(summary).unwrap();
+        assert_eq!(calls.total, 386);
+        let expected = "strace saw epoll_wait 380 times, write 6 times";
+        assert_eq!(calls.most_frequent.as_deref(), Some(expected));
+        let no_errors = summary.replace("        3 total", "          total");
+        assert_eq!(system_calls(&no_errors).unwrap().total, 386);
         assert_eq!(
-            total_calls(&summary.replace("        3 total", "          total")).unwrap(),
-            386
+            system_calls("\n").unwrap(),
+            SystemCalls {
+                total: 0,
+                most_frequent: None
+            }
         );
-        assert_eq!(total_calls("\n").unwrap(), 0);
-        assert!(total_calls("strace: something else\n").is_err());
+        assert!(system_calls("strace: something else\n").is_err());
     }
 }

@@ -36,6 +36,9 @@ impl Pipeline {
         for sink in sinks {
             self.open_cursor(id, sink, key, &stored, start);
         }
+        if let Some(file) = self.tailer.file_mut(id) {
+            file.drop_head();
+        }
         self.tailer.push_ready(id);
     }
 

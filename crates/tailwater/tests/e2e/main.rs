@@ -1,0 +1,15 @@
+//! End to end: the real binary, real files, the fault sink, the real logrotate and nginx.
+//!
+//! Every test ends with the oracle's verdict and the books.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says so by panicking"
+)]
+
+mod bad_input;
+mod faults;
+mod files;
+mod nginx;
+mod reload;
+mod rig;
+mod rotation;
