@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +23,11 @@ const RETENTION: Duration = Duration::from_secs(30 * 24 * 3600);
 pub(crate) struct Positions {
     store: Mutex<PositionStore>,
     earlier: Earlier,
+    /// Files that are followed: they are never forgotten for their age.
+    followed: Mutex<HashSet<FileKey>>,
+    bell: Bell,
+    /// A file was found that is not durable yet.
+    has_new: AtomicBool,
     failures: AtomicU64,
     checkpoints: AtomicU64,
     compactions: AtomicU64,
@@ -63,6 +68,9 @@ impl Positions {
         Self {
             store: Mutex::new(store),
             earlier,
+            followed: Mutex::default(),
+            bell: Bell::default(),
+            has_new: AtomicBool::new(false),
             failures: AtomicU64::new(0),
             checkpoints: AtomicU64::new(0),
             compactions: AtomicU64::new(0),
@@ -127,6 +135,8 @@ impl Positions {
             .or_else(|| renumbered(&store));
         if let Some((key, positions)) = found {
             store.set_identity(key, identity);
+            drop(store);
+            self.followed().insert(key);
             let positions = positions
                 .into_iter()
                 .map(|stored| (stored.sink, stored.position))
@@ -134,12 +144,41 @@ impl Positions {
             return (Some(key), positions);
         }
         match store.insert(identity, &file.path, now_ns) {
-            Ok(key) => (Some(key), Vec::new()),
+            Ok(key) => {
+                drop(store);
+                self.followed().insert(key);
+                // A file that is renamed out of the globs while the agent is down is found again by
+                // what is stored of it: so it is stored before anything can happen.
+                self.has_new.store(true, Ordering::Release);
+                self.bell.ring(Wanted::Now);
+                (Some(key), Vec::new())
+            }
             Err(error) => {
                 tracing::error!(path = %file.path.display(), %error, "file is not followed: no room for its position");
                 (None, Vec::new())
             }
         }
+    }
+
+    /// Returns whether every file that was found is durable, so that it is found again under another
+    /// name whatever happens now.
+    pub(crate) fn are_found_files_durable(&self) -> bool {
+        !self.has_new.load(Ordering::Acquire)
+    }
+
+    /// A file is not followed any more; its position is kept.
+    pub(crate) fn release(&self, key: FileKey) {
+        self.followed().remove(&key);
+    }
+
+    /// A file is gone for good, and its position with it.
+    pub(crate) fn forget(&self, key: FileKey) {
+        self.release(key);
+        self.lock().forget(key);
+    }
+
+    fn followed(&self) -> MutexGuard<'_, HashSet<FileKey>> {
+        self.followed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Enters where a cursor starts.
@@ -174,12 +213,15 @@ impl Positions {
     /// # Durability
     /// On `true` all positions taken over before the call survive a power cut.
     fn checkpoint(&self, journal: &mut Journal) -> bool {
+        // Taken back before the group is taken: a file found in between rings again.
+        let had_new = self.has_new.swap(false, Ordering::AcqRel);
         let Some(group) = self.lock().take_group() else {
             return true;
         };
         let mut result = journal.append(&group);
         if result.is_err() {
             self.lock().restore_group(group);
+            self.has_new.fetch_or(had_new, Ordering::AcqRel);
             // A failed sync is never tried again on the same file: a new generation is written from
             // what is in memory, and the old one stays until that is durable.
             let snapshot = self.lock().snapshot();
@@ -195,7 +237,8 @@ impl Positions {
         }
         let oldest_ns = crate::pipeline::unix_ns()
             .saturating_sub(u64::try_from(RETENTION.as_nanos()).unwrap_or(u64::MAX));
-        let expired = self.lock().expire(oldest_ns, |_| false);
+        let followed = self.followed().clone();
+        let expired = self.lock().expire(oldest_ns, |key| followed.contains(&key));
         if !expired.is_empty() {
             tracing::info!(
                 files = expired.len(),
@@ -250,11 +293,50 @@ impl Known for Positions {
     }
 }
 
+/// What the thread that writes positions is to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Wanted {
+    /// A checkpoint when the interval is over.
+    #[default]
+    Later,
+    /// A checkpoint at once: there is a new file.
+    Now,
+    /// A last checkpoint.
+    Stop,
+}
+
+/// How the thread that writes positions is told.
+#[derive(Debug, Default)]
+struct Bell {
+    wanted: Mutex<Wanted>,
+    rung: Condvar,
+}
+
+impl Bell {
+    fn ring(&self, wanted: Wanted) {
+        let mut now = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        if *now != Wanted::Stop {
+            *now = wanted;
+        }
+        self.rung.notify_all();
+    }
+
+    /// Waits until something is wanted, at most for the interval; what was wanted is done with.
+    fn wait(&self, interval: Duration) -> Wanted {
+        let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut wanted, _) = self
+            .rung
+            .wait_timeout_while(wanted, interval, |wanted| *wanted == Wanted::Later)
+            .unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *wanted)
+    }
+}
+
 /// The thread that writes positions.
 #[derive(Debug)]
 pub(crate) struct Checkpointer {
-    thread: std::thread::JoinHandle<Journal>,
-    stop: Arc<(Mutex<bool>, Condvar)>,
+    thread: std::thread::JoinHandle<()>,
+    positions: Arc<Positions>,
 }
 
 impl Checkpointer {
@@ -264,34 +346,25 @@ impl Checkpointer {
         mut journal: Journal,
         interval: Duration,
     ) -> std::io::Result<Self> {
-        let stop = Arc::new((Mutex::new(false), Condvar::new()));
-        let stopped = Arc::clone(&stop);
+        let writer = Arc::clone(&positions);
         let thread = std::thread::Builder::new()
             .name("positions".into())
             .spawn(move || {
                 loop {
-                    let (flag, condition) = &*stopped;
-                    let is_stopping = flag.lock().unwrap_or_else(PoisonError::into_inner);
-                    let (is_stopping, _) = condition
-                        .wait_timeout_while(is_stopping, interval, |is_stopping| !*is_stopping)
-                        .unwrap_or_else(PoisonError::into_inner);
-                    let is_last = *is_stopping;
-                    drop(is_stopping);
-                    positions.checkpoint(&mut journal);
-                    positions.compact(&mut journal);
-                    if is_last {
-                        return journal;
+                    let wanted = writer.bell.wait(interval);
+                    writer.checkpoint(&mut journal);
+                    writer.compact(&mut journal);
+                    if wanted == Wanted::Stop {
+                        return;
                     }
                 }
             })?;
-        Ok(Self { thread, stop })
+        Ok(Self { thread, positions })
     }
 
     /// Writes a last checkpoint and ends the thread.
     pub(crate) fn stop(self) {
-        let (flag, condition) = &*self.stop;
-        *flag.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        condition.notify_all();
+        self.positions.bell.ring(Wanted::Stop);
         if self.thread.join().is_err() {
             tracing::error!("the thread that writes positions has panicked");
         }

@@ -401,13 +401,13 @@ impl EngineHandle {
             .clone()
     }
 
-    /// Returns whether every pipeline thread has looked at its files.
+    /// Returns whether every pipeline thread has looked at its files, and what it found is durable.
     pub fn has_scanned(&self) -> bool {
         let mut tailing = TailingStatus::default();
         for link in self.links.iter() {
             tailing.add(&link.tailing.lock().unwrap_or_else(PoisonError::into_inner));
         }
-        tailing.scanned_workers == self.links.len()
+        tailing.scanned_workers == self.links.len() && self.desk.positions.are_found_files_durable()
     }
 
     fn sink_status(&self, outlet: &Outlet) -> SinkStatus {

@@ -446,7 +446,9 @@ impl Pipeline {
             for cursor in &file.cursors {
                 desk.ledger.close(cursor.route.cursor);
                 if *is_deleted {
-                    desk.positions.lock().forget(cursor.route.key);
+                    desk.positions.forget(cursor.route.key);
+                } else {
+                    desk.positions.release(cursor.route.key);
                 }
             }
             tailer.release(*id);

@@ -1,7 +1,7 @@
 //! Listing directories: names, kinds and inodes in a few system calls, however many files.
 
 use std::collections::HashMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::fs::DirEntryExt as _;
 use std::path::{Path, PathBuf};
@@ -55,8 +55,26 @@ pub(crate) struct Directory {
     pub(crate) is_first_scan: bool,
     /// How many directories lie above it, up to the root of its pattern.
     pub(crate) depth: usize,
+    /// Renames that were heard of: the name a file has now, and the name it had first.
+    pub(crate) renamed: HashMap<OsString, OsString>,
+    /// Turns that its listing was put off for want of rest.
+    pub(crate) postponements: u8,
     /// Links elsewhere whose way leads through this directory.
     pub(crate) links: Vec<PathBuf>,
+}
+
+/// Renames of one directory that are remembered between two listings.
+const MAX_RENAMES: usize = 4096;
+
+impl Directory {
+    /// Remembers a rename, through any number of them to the name a file had first.
+    pub(crate) fn hear_rename(&mut self, from: &OsStr, to: &OsStr) {
+        self.is_dirty = true;
+        let first = self.renamed.remove(from).unwrap_or_else(|| from.to_owned());
+        if self.renamed.len() < MAX_RENAMES {
+            self.renamed.insert(to.to_owned(), first);
+        }
+    }
 }
 
 /// Lists a directory, at most `max_entries` names of it.

@@ -30,6 +30,12 @@ const MAX_DEPTH: usize = 32;
 /// Links in a row that are followed, as many as container runtimes make, twice.
 const MAX_LINKS: usize = 8;
 
+/// Listings in a row for want of one during which nothing happened.
+const MAX_LISTINGS: usize = 4;
+
+/// Turns that a directory without rest waits before it is taken as it is.
+const MAX_POSTPONEMENTS: u8 = 20;
+
 /// Endings of archives, which no line can be read of here.
 const ARCHIVES: [&str; 6] = [".gz", ".zst", ".bz2", ".xz", ".lz4", ".zip"];
 
@@ -47,6 +53,8 @@ struct Difference {
     lost_directories: Vec<PathBuf>,
     /// Inodes of the last listing.
     old_inodes: HashSet<u64>,
+    /// Names that are new, and the names that those files had first.
+    renamed: HashMap<OsString, OsString>,
 }
 
 impl Difference {
@@ -112,24 +120,62 @@ impl<R> crate::Tailer<R> {
     }
 
     fn scan(&mut self, id: DirId, now: Now, known: &dyn Known) {
-        let Some(dir) = self.dirs.get_mut(&id) else {
+        let Some(dir) = self.dirs.get(&id) else {
             return;
         };
-        dir.is_dirty = false;
-        self.stats.scans += 1;
         let path = dir.path.clone();
-        let is_same =
-            std::fs::metadata(&path).map(|now| (now.dev(), now.ino()) == (dir.device, dir.inode));
+        let identity = (dir.device, dir.inode);
+        let is_same = std::fs::metadata(&path).map(|now| (now.dev(), now.ino()) == identity);
         let listing = match is_same {
-            Ok(true) => list(&path, MAX_ENTRIES),
+            Ok(true) => self.list_at_rest(id, &path),
             Ok(false) => Err(io::ErrorKind::NotFound.into()),
             Err(error) => Err(error),
         };
         match listing {
-            Ok(listing) => self.apply(id, listing, now, known),
+            Ok(Some(listing)) => self.apply(id, listing, now, known),
+            Ok(None) => {}
             Err(error) if is_absence(&error) => self.lose_directory(&path, now),
             // The mount may be back soon: what is open is kept, and the rescan tries again.
-            Err(_) => self.stats.scan_errors += 1,
+            Err(_) => {
+                self.stats.scan_errors += 1;
+                self.set_dirty(id, false);
+            }
+        }
+    }
+
+    /// Lists a directory until nothing is heard of it while it is listed, so that the names are those
+    /// of one moment and every rename among them is known. Where it does not come to rest, `None`: it
+    /// is listed again with the next turn, and after some turns as it is.
+    fn list_at_rest(&mut self, id: DirId, path: &Path) -> io::Result<Option<Listing>> {
+        let mut listing = Listing::new();
+        for _ in 0..MAX_LISTINGS {
+            self.set_dirty(id, false);
+            self.stats.scans += 1;
+            listing = list(path, MAX_ENTRIES)?;
+            self.listen();
+            if self.dirs.get(&id).is_none_or(|dir| !dir.is_dirty) {
+                if let Some(dir) = self.dirs.get_mut(&id) {
+                    dir.postponements = 0;
+                }
+                return Ok(Some(listing));
+            }
+        }
+        self.set_dirty(id, false);
+        let Some(dir) = self.dirs.get_mut(&id) else {
+            return Ok(None);
+        };
+        dir.postponements = dir.postponements.saturating_add(1);
+        if dir.postponements <= MAX_POSTPONEMENTS {
+            self.postponed.push(id);
+            return Ok(None);
+        }
+        dir.postponements = 0;
+        Ok(Some(listing))
+    }
+
+    fn set_dirty(&mut self, id: DirId, is_dirty: bool) {
+        if let Some(dir) = self.dirs.get_mut(&id) {
+            dir.is_dirty = is_dirty;
         }
     }
 
@@ -151,6 +197,7 @@ impl<R> crate::Tailer<R> {
             if difference.is_first {
                 self.resume_rotated(id, &difference, now, known);
             }
+            self.follow_renamed_before_seen(id, &difference, now);
             self.find_missed_generations(id, &difference, now);
             self.find_files(id, &difference, now);
         }
@@ -178,6 +225,7 @@ impl<R> crate::Tailer<R> {
             lost: Vec::new(),
             lost_directories: Vec::new(),
             old_inodes: old.values().map(|entry| entry.inode).collect(),
+            renamed: dir.renamed.clone(),
         };
         let mut names = HashMap::with_capacity(listing.len());
         for (name, (inode, kind)) in listing {
@@ -205,6 +253,7 @@ impl<R> crate::Tailer<R> {
             difference.lose(&name, Some(entry));
         }
         difference.fresh.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        dir.renamed.retain(|name, _| names.contains_key(name));
         dir.names = names;
         Some(difference)
     }
@@ -319,7 +368,7 @@ impl<R> crate::Tailer<R> {
     /// and generations that were made in between by their names.
     fn resume_rotated(&mut self, id: DirId, difference: &Difference, now: Now, known: &dyn Known) {
         let mut stored = known.in_directory(&difference.directory);
-        stored.sort_by_key(|file| file.updated_ns);
+        stored.sort_by_key(|file| self.age_of_stored(file, difference));
         let mut newest: HashMap<PathBuf, u64> = HashMap::new();
         for file in stored {
             let Some(source) = self.source_of(&file.path) else {
@@ -339,7 +388,7 @@ impl<R> crate::Tailer<R> {
                 _ if here
                     .iter()
                     .any(|name| difference.path_of(name) == file.path) => {}
-                Some(name) => self.resume_one(id, name, &file, source, difference, now),
+                Some(name) => self.resume_one(id, name, &file, source, now),
                 None => self.changes.push(Change::Missing(file)),
             }
         }
@@ -365,26 +414,56 @@ impl<R> crate::Tailer<R> {
         }
     }
 
-    fn resume_one(
-        &mut self,
-        id: DirId,
-        name: &OsStr,
-        file: &KnownFile,
-        source: usize,
-        difference: &Difference,
-        now: Now,
-    ) {
-        let path = difference.path_of(name);
-        let Ok(opened) = open_log(&path, &self.allowed_roots) else {
-            self.changes.push(Change::Missing(file.clone()));
-            return;
-        };
-        if !file.fingerprint.matches_head(&read_head(&opened)) {
-            self.changes.push(Change::Missing(file.clone()));
-            return;
+    /// How old a generation of an earlier run is, by the name it has now.
+    fn age_of_stored(&self, file: &KnownFile, difference: &Difference) -> Age {
+        let now = difference
+            .fresh_files()
+            .find(|(_, inode)| *inode == file.inode);
+        let name = now.map_or(OsStr::new(""), |(name, _)| name.as_os_str());
+        let modified_ns = self
+            .modified_ns(&difference.path_of(name))
+            .unwrap_or(file.updated_ns);
+        Age::of(file.path.file_name().unwrap_or_default(), name, modified_ns)
+    }
+
+    fn resume_one(&mut self, id: DirId, name: &OsStr, file: &KnownFile, source: usize, now: Now) {
+        let opened = self.open_listed(id, name, file.inode, source, now);
+        match opened {
+            Ok(Some(opened)) if file.fingerprint.matches_head(&read_head(&opened)) => {
+                self.follow_as(id, name, opened, file.path.clone(), source, true, now);
+            }
+            Ok(_) | Err(_) => self.changes.push(Change::Missing(file.clone())),
         }
-        if let Some(tail) = self.follow(opened, path, file.path.clone(), source, true, now) {
-            self.set_entry(id, name, |entry| entry.file = Some(tail));
+    }
+
+    /// Follows files that matched, and were renamed before any listing showed them.
+    fn follow_renamed_before_seen(&mut self, id: DirId, difference: &Difference, now: Now) {
+        let mut unseen: Vec<(Age, OsString, u64, PathBuf, usize)> = Vec::new();
+        for (name, first) in &difference.renamed {
+            let path = difference.path_of(first);
+            let entry = self
+                .dirs
+                .get(&id)
+                .and_then(|dir| dir.names.get(name))
+                .copied();
+            let entry = entry.filter(|entry| entry.kind == Kind::File && entry.file.is_none());
+            let (Some(entry), Some(source)) = (entry, self.source_of(&path)) else {
+                continue;
+            };
+            let is_followed = self
+                .by_inode
+                .contains_key(&(difference.device, entry.inode));
+            let modified_ns = self.modified_ns(&difference.path_of(name));
+            if let Some(modified_ns) = modified_ns.filter(|_| !is_followed) {
+                let age = Age::of(first, name, modified_ns);
+                unseen.push((age, name.clone(), entry.inode, path, source));
+            }
+        }
+        unseen.sort_unstable();
+        for (_, name, inode, path, source) in unseen {
+            if let Ok(Some(opened)) = self.open_listed(id, &name, inode, source, now) {
+                self.follow_as(id, &name, opened, path, source, true, now);
+            }
         }
     }
 
@@ -425,23 +504,20 @@ impl<R> crate::Tailer<R> {
         let Some(live_name) = path.file_name() else {
             return;
         };
-        let mut missed: Vec<(u64, OsString)> = difference
+        let mut missed: Vec<(Age, OsString, u64)> = difference
             .fresh_files()
             .filter(|(name, _)| is_rotated_name(live_name, name))
             .filter(|(_, inode)| !self.by_inode.contains_key(&(difference.device, *inode)))
             .filter(|(name, inode)| is_unseen(self, name, *inode))
-            .filter_map(|(name, _)| {
-                Some((self.modified_ns(&difference.path_of(name))?, name.clone()))
+            .filter_map(|(name, inode)| {
+                let modified_ns = self.modified_ns(&difference.path_of(name))?;
+                Some((Age::of(live_name, name, modified_ns), name.clone(), inode))
             })
             .collect();
         missed.sort_unstable();
-        for (_, name) in missed {
-            let at = difference.path_of(&name);
-            let Ok(opened) = open_log(&at, &self.allowed_roots) else {
-                continue;
-            };
-            if let Some(tail) = self.follow(opened, at, path.to_owned(), source, true, now) {
-                self.set_entry(id, &name, |entry| entry.file = Some(tail));
+        for (_, name, inode) in missed {
+            if let Ok(Some(opened)) = self.open_listed(id, &name, inode, source, now) {
+                self.follow_as(id, &name, opened, path.to_owned(), source, true, now);
             }
         }
     }
@@ -456,17 +532,10 @@ impl<R> crate::Tailer<R> {
             if self.by_inode.contains_key(&(difference.device, inode)) || self.is_excluded(&path) {
                 continue;
             }
-            match self.open_new(&path, source, now) {
-                Ok(Some(opened)) => {
-                    let tail = self.follow(opened, path.clone(), path, source, false, now);
-                    self.set_entry(id, name, |entry| {
-                        entry.file = tail;
-                        entry.pending = tail.is_none();
-                    });
-                }
-                // Too old: the next write makes it young.
-                Ok(None) => self.set_entry(id, name, |entry| entry.pending = true),
-                Err(OpenError::NotFound { .. }) => {}
+            match self.open_listed(id, name, inode, source, now) {
+                Ok(Some(opened)) => self.follow_as(id, name, opened, path, source, false, now),
+                // Too old: the next write makes it young. Or gone: the next listing tells where.
+                Ok(None) => {}
                 Err(error) => {
                     self.set_entry(id, name, |entry| entry.pending = true);
                     self.refuse(path, &error);
@@ -603,6 +672,60 @@ impl<R> crate::Tailer<R> {
         open_log(path, &self.allowed_roots).map(Some)
     }
 
+    /// Opens a name of a listing. Where it stands for another file by now, or for none, the name is
+    /// forgotten and the directory listed again: both files are then seen as new.
+    fn open_listed(
+        &mut self,
+        id: DirId,
+        name: &OsStr,
+        inode: u64,
+        source: usize,
+        now: Now,
+    ) -> Result<Option<OpenedLog>, OpenError> {
+        let Some(path) = self.dirs.get(&id).map(|dir| dir.path.join(name)) else {
+            return Ok(None);
+        };
+        match self.open_new(&path, source, now) {
+            Ok(Some(opened)) if opened.inode == inode => return Ok(Some(opened)),
+            Ok(None) => {
+                self.set_entry(id, name, |entry| entry.pending = true);
+                return Ok(None);
+            }
+            Ok(Some(_)) | Err(OpenError::NotFound { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        if let Some(dir) = self.dirs.get_mut(&id) {
+            dir.names.remove(name);
+            dir.is_dirty = true;
+        }
+        Ok(None)
+    }
+
+    /// Follows what was opened under a name of a directory, as a generation of `path`.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a name, what it opened, and what it is"
+    )]
+    fn follow_as(
+        &mut self,
+        id: DirId,
+        name: &OsStr,
+        opened: OpenedLog,
+        path: PathBuf,
+        source: usize,
+        is_rotated: bool,
+        now: Now,
+    ) {
+        let Some(current) = self.dirs.get(&id).map(|dir| dir.path.join(name)) else {
+            return;
+        };
+        let tail = self.follow(opened, current, path, source, is_rotated, now);
+        self.set_entry(id, name, |entry| {
+            entry.file = tail;
+            entry.pending = tail.is_none();
+        });
+    }
+
     /// Begins to follow a generation of `path` that is called `current` now.
     fn follow(
         &mut self,
@@ -721,6 +844,8 @@ impl<R> crate::Tailer<R> {
             is_dirty: true,
             is_first_scan: true,
             depth,
+            renamed: HashMap::new(),
+            postponements: 0,
             links: Vec::new(),
         };
         self.dir_by_path.insert(path.to_owned(), id);
@@ -804,6 +929,30 @@ fn is_absence(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
     )
+}
+
+/// Where a generation stands among its siblings: the least is the oldest.
+///
+/// The number that rotation gives says it best: file times are as coarse as the kernel's tick, and a
+/// writer may go on in an old generation after the next has begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Age {
+    number: std::cmp::Reverse<u64>,
+    modified_ns: u64,
+}
+
+impl Age {
+    fn of(live: &OsStr, name: &OsStr, modified_ns: u64) -> Self {
+        let rest = name
+            .as_encoded_bytes()
+            .strip_prefix(live.as_encoded_bytes());
+        let digits = rest.and_then(|rest| rest.strip_prefix(b"."));
+        let number = digits.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
+        Self {
+            number: std::cmp::Reverse(number.unwrap_or(0)),
+            modified_ns,
+        }
+    }
 }
 
 /// Returns whether a name is one that rotation gives to a file called `live`: `app.log.1`,

@@ -201,6 +201,11 @@ impl<R> TailedFile<R> {
         &self.head
     }
 
+    /// Gives up the memory of the head, once it has told where the cursors start.
+    pub fn drop_head(&mut self) {
+        self.head = Vec::new();
+    }
+
     /// Looks at the size by the descriptor or the path, and returns it.
     pub fn look_at_len(&self) -> Option<u64> {
         let stat = match (&self.descriptor, &self.current) {

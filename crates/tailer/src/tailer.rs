@@ -178,6 +178,8 @@ pub struct Tailer<R> {
     pub(crate) is_initial: bool,
     ready: VecDeque<TailId>,
     retries: BTreeSet<TailId>,
+    /// Directories whose listing was put off to the next turn.
+    pub(crate) postponed: Vec<DirId>,
     next_listen: Instant,
     next_poll: Instant,
     next_rescan: Instant,
@@ -214,6 +216,7 @@ impl<R> Tailer<R> {
             is_initial: true,
             ready: VecDeque::new(),
             retries: BTreeSet::new(),
+            postponed: Vec::new(),
             next_listen: now.instant,
             next_poll: now.instant,
             polls: 0,
@@ -233,6 +236,9 @@ impl<R> Tailer<R> {
         if let Some(deadline) = deadline {
             until = until.min(deadline);
         }
+        if !self.postponed.is_empty() {
+            until = until.min(now + LISTEN_INTERVAL);
+        }
         // Within the interval since the last look, the events are left to gather.
         let gathering = self.next_listen.saturating_duration_since(now);
         let timeout = until.saturating_duration_since(now);
@@ -247,8 +253,10 @@ impl<R> Tailer<R> {
     /// something to read. Changes are left for [`Tailer::take_changes`].
     pub fn turn(&mut self, now: Now, known: &dyn Known) {
         if now.instant >= self.next_listen {
-            self.next_listen = now.instant + LISTEN_INTERVAL;
-            self.listen();
+            // Where nothing was heard, the next wait ends with the first event, however soon it comes.
+            if self.listen() {
+                self.next_listen = now.instant + LISTEN_INTERVAL;
+            }
         }
         if now.instant >= self.next_rescan {
             self.next_rescan = now.instant + self.limits.rescan_interval;
@@ -258,6 +266,11 @@ impl<R> Tailer<R> {
         if self.is_initial || now.instant >= self.next_poll {
             self.next_poll = now.instant + self.limits.poll_interval;
             self.poll(now);
+        }
+        for id in std::mem::take(&mut self.postponed) {
+            if let Some(dir) = self.dirs.get_mut(&id) {
+                dir.is_dirty = true;
+            }
         }
         self.scan_dirty(now, known);
         self.is_initial = false;
@@ -452,39 +465,49 @@ impl<R> Tailer<R> {
         reader.is_some_and(|reader| !reader.is_drained)
     }
 
-    fn listen(&mut self) {
-        let mut overflowed = false;
+    /// Takes up what the watch has heard; returns whether it was anything.
+    pub(crate) fn listen(&mut self) -> bool {
+        let (mut overflowed, mut heard_any) = (false, false);
         let (dirs, files, ready) = (&mut self.dirs, &mut self.files, &mut self.ready);
-        self.watch.drain(&mut |heard| match heard {
-            Heard::Modified(dir, name) => {
-                let Some(dir) = dirs.get_mut(&dir) else {
-                    return;
-                };
-                match dir.names.get(name) {
-                    Some(entry) if entry.pending => dir.is_dirty = true,
-                    Some(entry) => {
-                        let Some(file) = entry.file.and_then(|id| files.get_mut(&id)) else {
-                            return;
-                        };
-                        if !file.is_ready {
-                            file.is_ready = true;
-                            ready.push_back(file.id);
+        self.watch.drain(&mut |heard| {
+            heard_any = true;
+            match heard {
+                Heard::Modified(dir, name) => {
+                    let Some(dir) = dirs.get_mut(&dir) else {
+                        return;
+                    };
+                    match dir.names.get(name) {
+                        Some(entry) if entry.pending => dir.is_dirty = true,
+                        Some(entry) => {
+                            let Some(file) = entry.file.and_then(|id| files.get_mut(&id)) else {
+                                return;
+                            };
+                            if !file.is_ready {
+                                file.is_ready = true;
+                                ready.push_back(file.id);
+                            }
                         }
+                        None => dir.is_dirty = true,
                     }
-                    None => dir.is_dirty = true,
                 }
-            }
-            Heard::Names(dir) | Heard::Gone(dir) => {
-                if let Some(dir) = dirs.get_mut(&dir) {
-                    dir.is_dirty = true;
+                Heard::Names(dir) | Heard::Gone(dir) => {
+                    if let Some(dir) = dirs.get_mut(&dir) {
+                        dir.is_dirty = true;
+                    }
                 }
+                Heard::Renamed(dir, from, to) => {
+                    if let Some(dir) = dirs.get_mut(&dir) {
+                        dir.hear_rename(from, to);
+                    }
+                }
+                Heard::Overflow => overflowed = true,
             }
-            Heard::Overflow => overflowed = true,
         });
         if overflowed {
             self.stats.watch_overflows += 1;
             self.mark_all();
         }
+        heard_any
     }
 
     /// Looks at everything again: every directory is listed, every size compared.

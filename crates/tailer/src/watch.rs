@@ -43,6 +43,8 @@ pub(crate) enum Heard<'a> {
     Modified(DirId, &'a OsStr),
     /// Names came, went or changed their permissions.
     Names(DirId),
+    /// A name became another in the same directory.
+    Renamed(DirId, &'a OsStr, &'a OsStr),
     /// The directory itself was moved, deleted or unmounted.
     Gone(DirId),
     /// Events were lost: anything may have changed.
@@ -185,6 +187,8 @@ struct InotifyWatch {
     dirs: HashMap<inotify::WatchDescriptor, DirId>,
     watches: HashMap<DirId, inotify::WatchDescriptor>,
     events: Box<[u8]>,
+    /// The first half of a rename, until the second is read: its cookie, directory and name.
+    leaving: Option<(u32, DirId, OsString)>,
 }
 
 impl InotifyWatch {
@@ -195,6 +199,7 @@ impl InotifyWatch {
                 dirs: HashMap::new(),
                 watches: HashMap::new(),
                 events: vec![0; EVENT_BYTES].into_boxed_slice(),
+                leaving: None,
             })),
             Err(error) => {
                 tracing::warn!(
@@ -261,6 +266,20 @@ impl InotifyWatch {
                 match event.name {
                     Some(name) if event.mask.contains(EventMask::MODIFY) => {
                         hear(Heard::Modified(dir, name))
+                    }
+                    Some(name) if event.mask.contains(EventMask::MOVED_FROM) => {
+                        self.leaving = Some((event.cookie, dir, name.to_owned()));
+                        hear(Heard::Names(dir));
+                    }
+                    Some(name) if event.mask.contains(EventMask::MOVED_TO) => {
+                        match self.leaving.take() {
+                            Some((cookie, from_dir, from))
+                                if cookie == event.cookie && from_dir == dir =>
+                            {
+                                hear(Heard::Renamed(dir, &from, name));
+                            }
+                            _ => hear(Heard::Names(dir)),
+                        }
                     }
                     Some(_) => hear(Heard::Names(dir)),
                     None if event.mask.contains(EventMask::ATTRIB) => hear(Heard::Names(dir)),

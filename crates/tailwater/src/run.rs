@@ -73,9 +73,7 @@ pub fn run(
     })?;
     let storage: Arc<dyn Storage> = Arc::new(storage);
     let (store, journal) = open_positions(&storage, config.engine.tailing.max_files)?;
-    runtime()?
-        .block_on(serve(config, origin, storage, store, journal))
-        .map_err(Failure::Runtime)
+    on_runtime(serve(config, origin, storage, store, journal))
 }
 
 /// Follows files without a configuration until SIGTERM or SIGINT.
@@ -100,7 +98,7 @@ pub fn tail(arguments: &TailArguments, level: Option<RawLogLevel>) -> Result<(),
         engine.shutdown(config.shutdown_timeout).await;
         Ok(())
     };
-    runtime()?.block_on(stopped).map_err(Failure::Runtime)
+    on_runtime(stopped)
 }
 
 /// Writes the arguments of `tail` as a configuration, so that both are checked alike. Strings are
@@ -269,15 +267,19 @@ fn hinted(error: anyhow::Error, hint: &str) -> Failure {
     Failure::Runtime(error.context(Hint(hint.to_owned())))
 }
 
-/// One thread: requests are few and large, and the work is on the pipeline threads.
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_current_thread()
+/// Runs to the end on one thread: requests are few and large, and the work is on the pipeline threads.
+fn on_runtime(work: impl Future<Output = anyhow::Result<()>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(MAX_BLOCKING_THREADS)
         .thread_keep_alive(Duration::from_secs(2))
         .build()
         .context("cannot start the async runtime")
-        .map_err(Failure::Runtime)
+        .map_err(Failure::Runtime)?;
+    let result = runtime.block_on(work);
+    // A write to a terminal that nobody reads holds its thread: it is left behind.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    result.map_err(Failure::Runtime)
 }
 
 fn start_log(log: &RawLog, level: Option<RawLogLevel>) {

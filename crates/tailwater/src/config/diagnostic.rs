@@ -95,7 +95,12 @@ pub(crate) fn of_yaml(name: &str, source: &str, error: &serde_saphyr::Error) -> 
         .next()
         .unwrap_or(what)
         .trim_start_matches("error: ");
-    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    let mut quoted: Vec<&str> = what.split('`').skip(1).step_by(2).collect();
+    if let Some((_, valid)) = what.split_once("expected one of ") {
+        quoted.truncate(1);
+        quoted.extend(valid.split(", ").map(|key| key.trim().trim_matches('`')));
+    }
+    let what = what.split(", expected one of ").next().unwrap_or(what);
     let hint = match quoted.split_first() {
         Some((unknown, valid))
             if message.contains("unknown field") || message.contains("unknown variant") =>

@@ -204,16 +204,21 @@ fn a_data_directory_that_cannot_be_written_is_refused_by_name() {
 }
 
 #[test]
-fn damaged_positions_fall_back_to_the_generation_before_and_are_counted() {
+fn a_damaged_generation_of_positions_falls_back_to_the_one_before_and_is_counted() {
     let rig = Rig::new("", "");
     let mut writer = rig.writer("a.log", 1);
     writer.write_lines(500).unwrap();
-    for _ in 0..2 {
-        let mut agent = rig.start();
-        rig.settle(&agent, &[writer.written()]);
-        stop(&mut agent);
-    }
-    damage_newest(&rig.directory.path().join("data"));
+    let mut agent = rig.start();
+    rig.settle(&agent, &[writer.written()]);
+    stop(&mut agent);
+    let data = rig.directory.path().join("data");
+    let newest = journals(&data).pop().unwrap();
+    let name = newest.file_stem().unwrap().to_str().unwrap();
+    let generation: u64 = name.strip_prefix("positions-").unwrap().parse().unwrap();
+    let width = name.len() - "positions-".len();
+    let next = data.join(format!("positions-{:0width$}.journal", generation + 1));
+    put(&next, &std::fs::read(&newest).unwrap());
+    damage_newest(&data);
     let mut agent = rig.start();
     wait::until(DEADLINE, "the damage is said", || {
         agent.log().contains("positions were damaged")
@@ -222,7 +227,6 @@ fn damaged_positions_fall_back_to_the_generation_before_and_are_counted() {
     writer.write_lines(100).unwrap();
     let written = [writer.written()];
     rig.settle(&agent, &written);
-    // The generation before holds the end of the first run: nothing is sent again.
     rig.verdict(&written).assert_at_least_once(0);
     stop(&mut agent);
 }
