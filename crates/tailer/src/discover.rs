@@ -3,6 +3,11 @@
 //! One way serves events, repair and the start: list the directory, compare names and inodes with the
 //! last listing, and act on the difference. Nothing depends on the order or the number of events.
 
+#![expect(
+    clippy::iter_over_hash_type,
+    reason = "names are treated alike; where the order counts, they are sorted"
+)]
+
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -368,7 +373,7 @@ impl<R> crate::Tailer<R> {
     /// and generations that were made in between by their names.
     fn resume_rotated(&mut self, id: DirId, difference: &Difference, now: Now, known: &dyn Known) {
         let mut stored = known.in_directory(&difference.directory);
-        stored.sort_by_key(|file| self.age_of_stored(file, difference));
+        stored.sort_by_key(|file| Self::age_of_stored(file, difference));
         let mut newest: HashMap<PathBuf, u64> = HashMap::new();
         for file in stored {
             let Some(source) = self.source_of(&file.path) else {
@@ -392,14 +397,15 @@ impl<R> crate::Tailer<R> {
                 None => self.changes.push(Change::Missing(file)),
             }
         }
+        let mut newest: Vec<(PathBuf, u64)> = newest.into_iter().collect();
+        newest.sort_unstable();
         for (path, updated_ns) in newest {
             let Some(source) = self.source_of(&path) else {
                 continue;
             };
-            let unseen = |tailer: &Self, name: &OsStr, inode: u64| {
+            let unseen = |name: &OsStr, inode: u64| {
                 !known.is_known(difference.device, inode)
-                    && tailer
-                        .modified_ns(&difference.path_of(name))
+                    && Self::modified_ns(&difference.path_of(name))
                         .is_some_and(|at| at >= updated_ns)
             };
             // Only where the path itself went to another file is a sibling one of its generations.
@@ -415,14 +421,12 @@ impl<R> crate::Tailer<R> {
     }
 
     /// How old a generation of an earlier run is, by the name it has now.
-    fn age_of_stored(&self, file: &KnownFile, difference: &Difference) -> Age {
+    fn age_of_stored(file: &KnownFile, difference: &Difference) -> Age {
         let now = difference
             .fresh_files()
             .find(|(_, inode)| *inode == file.inode);
         let name = now.map_or(OsStr::new(""), |(name, _)| name.as_os_str());
-        let modified_ns = self
-            .modified_ns(&difference.path_of(name))
-            .unwrap_or(file.updated_ns);
+        let modified_ns = Self::modified_ns(&difference.path_of(name)).unwrap_or(file.updated_ns);
         Age::of(file.path.file_name().unwrap_or_default(), name, modified_ns)
     }
 
@@ -453,7 +457,7 @@ impl<R> crate::Tailer<R> {
             let is_followed = self
                 .by_inode
                 .contains_key(&(difference.device, entry.inode));
-            let modified_ns = self.modified_ns(&difference.path_of(name));
+            let modified_ns = Self::modified_ns(&difference.path_of(name));
             if let Some(modified_ns) = modified_ns.filter(|_| !is_followed) {
                 let age = Age::of(first, name, modified_ns);
                 unseen.push((age, name.clone(), entry.inode, path, source));
@@ -487,7 +491,7 @@ impl<R> crate::Tailer<R> {
             let Some(source) = self.source_of(&path) else {
                 continue;
             };
-            let unseen = |_: &Self, _: &OsStr, inode: u64| !difference.old_inodes.contains(&inode);
+            let unseen = |_: &OsStr, inode: u64| !difference.old_inodes.contains(&inode);
             self.track_missed(id, &path, source, difference, now, &unseen);
         }
     }
@@ -499,7 +503,7 @@ impl<R> crate::Tailer<R> {
         source: usize,
         difference: &Difference,
         now: Now,
-        is_unseen: &dyn Fn(&Self, &OsStr, u64) -> bool,
+        is_unseen: &dyn Fn(&OsStr, u64) -> bool,
     ) {
         let Some(live_name) = path.file_name() else {
             return;
@@ -508,9 +512,9 @@ impl<R> crate::Tailer<R> {
             .fresh_files()
             .filter(|(name, _)| is_rotated_name(live_name, name))
             .filter(|(_, inode)| !self.by_inode.contains_key(&(difference.device, *inode)))
-            .filter(|(name, inode)| is_unseen(self, name, *inode))
+            .filter(|(name, inode)| is_unseen(name, *inode))
             .filter_map(|(name, inode)| {
-                let modified_ns = self.modified_ns(&difference.path_of(name))?;
+                let modified_ns = Self::modified_ns(&difference.path_of(name))?;
                 Some((Age::of(live_name, name, modified_ns), name.clone(), inode))
             })
             .collect();
@@ -661,9 +665,7 @@ impl<R> crate::Tailer<R> {
             .get(source)
             .and_then(|source| source.ignore_older)
         {
-            let age = self
-                .modified_ns(path)
-                .map(|modified| now.unix_ns.saturating_sub(modified));
+            let age = Self::modified_ns(path).map(|modified| now.unix_ns.saturating_sub(modified));
             if age.is_some_and(|age| u128::from(age) > limit.as_nanos()) {
                 return Ok(None);
             }
@@ -898,7 +900,7 @@ impl<R> crate::Tailer<R> {
         }
     }
 
-    fn modified_ns(&self, path: &Path) -> Option<u64> {
+    fn modified_ns(path: &Path) -> Option<u64> {
         let modified = std::fs::metadata(path).ok()?.modified().ok()?;
         let since = modified.duration_since(std::time::UNIX_EPOCH).ok()?;
         u64::try_from(since.as_nanos()).ok()

@@ -1,5 +1,10 @@
 //! The tailer of one pipeline thread: what is followed, what may have something to read.
 
+#![expect(
+    clippy::iter_over_hash_type,
+    reason = "directories and files are treated alike; turns have a queue of their own"
+)]
+
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -660,6 +665,9 @@ impl<R> Tailer<R> {
     }
 
     /// Opens a file that was closed, under the name it has now, and checks that it is the same.
+    ///
+    /// # Errors
+    /// [`OpenError`]; `NotFound` where the names have changed since the last listing.
     pub fn ensure_open(&mut self, id: TailId, now: Instant) -> Result<(), OpenError> {
         let Some(file) = self.files.get(&id) else {
             return Ok(());

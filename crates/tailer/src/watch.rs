@@ -117,9 +117,8 @@ impl Watch {
     pub(crate) fn open(wanted: WatchBackend, waker: Waker) -> Self {
         let backend = match wanted {
             WatchBackend::Poll => Backend::Poll,
-            WatchBackend::Notify => NotifyWatch::open(&waker),
             WatchBackend::Auto if cfg!(target_os = "linux") => InotifyWatch::open(),
-            WatchBackend::Auto => NotifyWatch::open(&waker),
+            WatchBackend::Auto | WatchBackend::Notify => NotifyWatch::open(&waker),
         };
         Self { backend, waker }
     }
@@ -265,7 +264,7 @@ impl InotifyWatch {
                 };
                 match event.name {
                     Some(name) if event.mask.contains(EventMask::MODIFY) => {
-                        hear(Heard::Modified(dir, name))
+                        hear(Heard::Modified(dir, name));
                     }
                     Some(name) if event.mask.contains(EventMask::MOVED_FROM) => {
                         self.leaving = Some((event.cookie, dir, name.to_owned()));
@@ -380,7 +379,7 @@ impl NotifyWatch {
                 let name: OsString = path.file_name().map(OsStr::to_owned).unwrap_or_default();
                 match event.kind {
                     EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Any) => {
-                        hear(Heard::Modified(dir, &name))
+                        hear(Heard::Modified(dir, &name));
                     }
                     EventKind::Access(_) => {}
                     EventKind::Any
