@@ -218,7 +218,7 @@ fn a_damaged_generation_of_positions_falls_back_to_the_one_before_and_is_counted
     let width = name.len() - "positions-".len();
     let next = data.join(format!("positions-{:0width$}.journal", generation + 1));
     put(&next, &std::fs::read(&newest).unwrap());
-    damage_newest(&data);
+    damage(&next);
     let mut agent = rig.start();
     wait::until(DEADLINE, "the damage is said", || {
         agent.log().contains("positions were damaged")
@@ -239,22 +239,8 @@ fn positions_that_are_all_damaged_are_refused_with_a_way_out() {
     let mut agent = rig.start();
     rig.settle(&agent, &[writer.written()]);
     stop(&mut agent);
-    let data = rig.directory.path().join("data");
-    for _ in 0..journals(&data).len() {
-        damage_newest(&data);
-        let newest = journals(&data).pop().unwrap();
-        std::fs::rename(&newest, newest.with_extension("damaged")).unwrap();
-    }
-    for damaged in std::fs::read_dir(&data)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-    {
-        if damaged
-            .extension()
-            .is_some_and(|extension| extension == "damaged")
-        {
-            std::fs::rename(&damaged, damaged.with_extension("journal")).unwrap();
-        }
+    for journal in journals(&rig.directory.path().join("data")) {
+        damage(&journal);
     }
     let output = tailwater(&["run", "--config", "tailwater.yaml"], rig.directory.path());
     let said = String::from_utf8(output.stderr).unwrap();
@@ -278,12 +264,11 @@ fn journals(data: &Path) -> Vec<std::path::PathBuf> {
     journals
 }
 
-fn damage_newest(data: &Path) {
+fn damage(journal: &Path) {
     use std::os::unix::fs::FileExt as _;
-    let newest = journals(data).pop().unwrap();
     let file = std::fs::OpenOptions::new()
         .write(true)
-        .open(newest)
+        .open(journal)
         .unwrap();
     file.write_all_at(&[0xAA; 64], 0).unwrap();
 }

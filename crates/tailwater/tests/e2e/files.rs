@@ -177,10 +177,10 @@ fn tail_delivers_to_a_loki_without_a_configuration() {
 fn two_sinks_get_every_line_and_one_that_is_down_does_not_hold_up_the_other() {
     let mut rig = Rig::new("    sinks: [loki, copy]\n", "");
     let copy = rig.directory.path().join("copy.txt");
-    rig.config.push_str(&format!(
-        "  copy:\n    file: {{ path: \"{}\", format: text }}\n    batch: {{ max_wait: 50ms }}\n",
-        copy.display()
-    ));
+    let block =
+        "  copy:\n    file: { path: \"COPY\", format: text }\n    batch: { max_wait: 50ms }\n";
+    rig.config
+        .push_str(&block.replace("COPY", &copy.display().to_string()));
     let port = rig.sink.port();
     rig.sink.stop();
     let mut agent = rig.start();

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use tailwater_testkit::agent::Agent;
+use tailwater_testkit::fault_sink::SinkState;
 use tailwater_testkit::logrotate::{Logrotate, Rule};
 use tailwater_testkit::wait;
 
@@ -107,61 +109,74 @@ fn written_lines(log: &Path) -> HashMap<Vec<u8>, u64> {
     lines
 }
 
+fn logrotate_of(rig: &Rig, log: &Path) -> Logrotate {
+    let directory = rig.directory.path().join("rotate");
+    std::fs::create_dir(&directory).unwrap();
+    let pid = rig.directory.path().join("nginx.pid");
+    let rule = Rule {
+        rotate: 100,
+        compress: true,
+        delay_compress: true,
+        post_rotate: Some(format!("kill -USR1 $(cat {})", pid.display())),
+        ..Rule::new([log.display().to_string()])
+    };
+    Logrotate::new(&directory, &[rule]).unwrap()
+}
+
+/// Load on nginx, a rotation and a restart of the agent in the middle of it; waits until every line is
+/// stored, before the next rotation compresses what this one renamed. Returns the copies stored so far.
+fn round(
+    rig: &Rig,
+    nginx: &Nginx,
+    log: &Path,
+    logrotate: &Logrotate,
+    agent: &mut Agent,
+    number: usize,
+) -> u64 {
+    let mut load = Command::new("ab")
+        .args(["-q", "-k", "-c", "4", "-n", "6000"])
+        .arg(format!("http://127.0.0.1:{}/round{number}", nginx.port))
+        .stdout(Stdio::null())
+        .spawn()
+        .expect(MISSING);
+    let seen = rig.sink.inspect(SinkState::committed_entries);
+    let has_more = rig
+        .sink
+        .wait_until(|state| state.committed_entries() > seen, DEADLINE);
+    assert!(has_more, "{}", agent.log());
+    logrotate.force().unwrap();
+    if is_stop(number) {
+        stop(agent);
+    } else {
+        agent.sigkill().unwrap();
+    }
+    *agent = start(&rig.config, rig.directory.path());
+    assert!(load.wait().unwrap().success());
+    let written: u64 = written_lines(log).values().sum();
+    let stored = || rig.sink.inspect(distinct);
+    wait::until(DEADLINE, "every line of the round is stored", || {
+        stored() >= written
+    })
+    .unwrap_or_else(|error| panic!("{error}: {} of {written}\n{}", stored(), agent.log()));
+    wait_settled(agent);
+    rig.sink.inspect(SinkState::committed_entries) - stored()
+}
+
+fn is_stop(round: usize) -> bool {
+    round.is_multiple_of(2)
+}
+
 #[test]
 fn nginx_under_load_rotated_ten_times_through_five_stops_and_five_kills_loses_nothing() {
     let rig = Rig::new("", "");
     let log: PathBuf = rig.log("access.log");
     let nginx = Nginx::start(rig.directory.path(), &log);
-    let pid = rig.directory.path().join("nginx.pid");
-    let rotate_dir = rig.directory.path().join("rotate");
-    std::fs::create_dir(&rotate_dir).unwrap();
-    let logrotate = Logrotate::new(
-        &rotate_dir,
-        &[Rule {
-            rotate: 100,
-            compress: true,
-            delay_compress: true,
-            post_rotate: Some(format!("kill -USR1 $(cat {})", pid.display())),
-            ..Rule::new([log.display().to_string()])
-        }],
-    )
-    .unwrap();
+    let logrotate = logrotate_of(&rig, &log);
     let mut agent = start(&rig.config, rig.directory.path());
-    let mut copies_before = 0;
-    let mut repeated_by_stops = 0;
-    for round in 0..ROTATIONS {
-        let mut load = Command::new("ab")
-            .args(["-q", "-k", "-c", "4", "-n", "6000"])
-            .arg(format!("http://127.0.0.1:{}/round{round}", nginx.port))
-            .stdout(Stdio::null())
-            .spawn()
-            .expect(MISSING);
-        let seen = rig.sink.inspect(|state| state.committed_entries());
-        assert!(
-            rig.sink
-                .wait_until(|state| state.committed_entries() > seen, DEADLINE),
-            "{}",
-            agent.log()
-        );
-        logrotate.force().unwrap();
-        let is_stop = round % 2 == 0;
-        if is_stop {
-            stop(&mut agent);
-        } else {
-            agent.sigkill().unwrap();
-        }
-        agent = start(&rig.config, rig.directory.path());
-        assert!(load.wait().unwrap().success());
-        // Caught up before the next rotation compresses what this one renamed.
-        let written: u64 = written_lines(&log).values().sum();
-        let stored = || rig.sink.inspect(distinct);
-        wait::until(DEADLINE, "every line of the round is stored", || {
-            stored() >= written
-        })
-        .unwrap_or_else(|error| panic!("{error}: {} of {written}\n{}", stored(), agent.log()));
-        wait_settled(&agent);
-        let copies = rig.sink.inspect(|state| state.committed_entries()) - stored();
-        if is_stop {
+    let (mut copies_before, mut repeated_by_stops) = (0, 0);
+    for number in 0..ROTATIONS {
+        let copies = round(&rig, &nginx, &log, &logrotate, &mut agent, number);
+        if is_stop(number) {
             repeated_by_stops += copies - copies_before;
         }
         copies_before = copies;
@@ -173,7 +188,7 @@ fn nginx_under_load_rotated_ten_times_through_five_stops_and_five_kills_loses_no
         state
             .entries()
             .iter()
-            .for_each(|entry| *lines.entry(entry.line.to_vec()).or_default() += 1);
+            .for_each(|entry| *lines.entry(entry.line.clone()).or_default() += 1);
         lines
     });
     assert_eq!(
@@ -190,14 +205,14 @@ fn nginx_under_load_rotated_ten_times_through_five_stops_and_five_kills_loses_no
     // most the lines of its round.
     assert!(copies_before <= 5 * 6000, "{copies_before} copies");
     println!(
-        "nginx wrote {} lines; {} distinct lines delivered; {repeated_by_stops} repeated by 5 stops, {copies_before} by 5 kills",
+        "nginx wrote {} lines; {} distinct lines delivered; {repeated_by_stops} repeated by 5 stops, \
+         {copies_before} by 5 kills",
         written.len(),
         delivered.len(),
     );
-    drop(nginx);
 }
 
-fn distinct(state: &tailwater_testkit::fault_sink::SinkState) -> u64 {
+fn distinct(state: &SinkState) -> u64 {
     let lines: std::collections::HashSet<&[u8]> = state
         .entries()
         .iter()

@@ -1,6 +1,7 @@
 //! SIGHUP: what stands in both configurations goes on undisturbed.
 
 use tailwater_testkit::wait;
+use tailwater_testkit::writer::WriterOptions;
 
 use crate::rig::{DEADLINE, Rig, stop};
 
@@ -22,9 +23,12 @@ fn a_reload_under_load_adds_files_and_loses_and_repeats_nothing() {
     std::fs::create_dir(&other).unwrap();
     let mut agent = rig.start();
     let mut first = rig.writer("a.log", 1);
-    let mut second =
-        tailwater_testkit::writer::LogWriter::open(other.join("b.txt"), 2, Default::default())
-            .unwrap();
+    let mut second = tailwater_testkit::writer::LogWriter::open(
+        other.join("b.txt"),
+        2,
+        WriterOptions::default(),
+    )
+    .unwrap();
     first.write_lines(1000).unwrap();
     second.write_lines(1000).unwrap();
     let more = rig.config.replace(
