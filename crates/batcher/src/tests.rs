@@ -88,7 +88,7 @@ fn a_batch_is_due_one_wait_after_its_first_span_and_not_when_empty() {
     batch.end_span(0, Marker::default());
     assert_eq!(batch.deadline(), None, "an empty span opens nothing");
     batch.start_span(cursor(1), 0, start);
-    let _ = append(&mut batch, 0, b"x");
+    assert_eq!(append(&mut batch, 0, b"x"), Fill::HasRoom);
     batch.end_span(2, Marker::default());
     batch.start_span(cursor(2), 0, start + Duration::from_millis(900));
     batch.end_span(0, Marker::default());
@@ -126,7 +126,7 @@ proptest! {
             let offset = &mut offsets[usize::try_from(file).unwrap()];
             batch.start_span(cursor(file), *offset, now());
             for length in 0..lines {
-                let _ = append(&mut batch, *offset, &vec![b'x'; length]);
+                prop_assert_eq!(append(&mut batch, *offset, &vec![b'x'; length]), Fill::HasRoom);
                 let end = *offset + length as u64 + 1;
                 expected.push((cursor(file), Span { start: *offset, end }));
                 *offset = end;

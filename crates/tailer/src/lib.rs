@@ -6,7 +6,7 @@
 //! frames the chunks. It knows neither sinks nor how positions are stored.
 //!
 //! The way through this crate: [`watch`] hears of changes, `directory` lists what is there,
-//! `discover` makes generations of it, [`file`] reads them, [`frame`] makes lines.
+//! `discover` makes generations of it, [`mod@file`] reads them, [`frame`] makes lines.
 
 mod directory;
 mod discover;

@@ -51,7 +51,7 @@ pub(crate) enum Heard<'a> {
     Overflow,
 }
 
-/// Wakes a pipeline thread out of [`Watch::wait`] from any other thread.
+/// Wakes a pipeline thread out of its wait, from any other thread.
 #[derive(Clone, Debug)]
 pub struct Waker(Arc<OwnedFd>);
 

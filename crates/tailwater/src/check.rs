@@ -1,10 +1,12 @@
 //! `tailwater check`: what a configuration would do now.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 
-use tailwater_engine::SourceConfig;
-use tailwater_tailer::pattern::walk;
+use tailwater_engine::{SinkConfig, SourceConfig};
+use tailwater_tailer::open::open_log;
+use tailwater_tailer::pattern::{Found, walk};
+use tailwater_tailer::{AllowedRoots, Patterns};
 
 use crate::config::{self, Config};
 use crate::exit::Failure;
@@ -15,105 +17,254 @@ const MAX_LISTED_FILES: usize = 20;
 /// Directory entries that are looked at per source.
 const MAX_WALKED_ENTRIES: usize = 1_000_000;
 
-/// Checks a configuration and says what it would do.
+/// Checks a configuration, the embedded one where `path` is `None`, and says what it would do.
+///
+/// Reads directories, and opens each file to see whether it may; reads no line and connects to
+/// nothing.
 ///
 /// # Errors
-/// [`Failure::Config`] where the configuration is wrong.
+/// [`Failure::Config`] where the configuration is wrong, [`Failure::Runtime`] where nothing can be
+/// printed.
 pub fn check(path: Option<&Path>, out: &mut dyn Write) -> Result<(), Failure> {
     let config = match path {
         Some(path) => config::load(path, None)?,
-        None => config::parse(
-            config::DEFAULT,
-            "default.yaml (embedded)",
-            None,
-            &std::env::vars().collect(),
-        )?,
+        None => config::load_default(None)?,
     };
     explain(&config, out)
         .map_err(|error| Failure::Runtime(anyhow::Error::new(error).context("cannot print")))
 }
 
-fn explain(config: &Config, out: &mut dyn Write) -> std::io::Result<()> {
+/// Says what a configuration would tail now, and where it would go.
+///
+/// # Errors
+/// Those of writing to `out`.
+pub fn explain(config: &Config, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "The configuration is valid.\n")?;
-    writeln!(
-        out,
-        "positions in {}, status on http://{}/",
-        config.data_dir.display(),
-        config.listen
-    )?;
-    for source in &config.engine.sources {
-        explain_source(config, source, out)?;
+    writeln!(out, "positions in {}", config.data_dir.display())?;
+    writeln!(out, "status on http://{}/", config.listen)?;
+    let sources = &config.engine.sources;
+    let tailing = &config.engine.tailing;
+    let named = sources.iter().flat_map(|source| source.patterns.roots());
+    let named = named.map(|root| root.dir.as_path());
+    let roots = AllowedRoots::new(named.chain(tailing.allowed_roots.iter().map(AsRef::as_ref)));
+    let mut total = Total::default();
+    for (index, source) in sources.iter().enumerate() {
+        let earlier = sources.get(..index).unwrap_or_default();
+        let view = View {
+            config,
+            earlier,
+            roots: &roots,
+        };
+        view.explain_source(source, &mut total, out)?;
     }
-    for sink in &config.engine.sinks {
-        writeln!(
-            out,
-            "\nsink {}: {}\n  batches of up to {} bytes or {:?}, {} unanswered at most, {} bytes queued at most, then reading waits",
-            sink.name,
-            sink.parts.deliver.target(),
-            sink.batch.max_bytes,
-            sink.batch.max_wait,
-            sink.max_in_flight,
-            sink.queue_max_bytes,
-        )?;
+    for (index, sink) in config.engine.sinks.iter().enumerate() {
+        explain_sink(config, index, sink, out)?;
     }
-    Ok(())
+    writeln!(out, "\n{} in all now", total.words())
 }
 
-fn explain_source(
-    config: &Config,
-    source: &SourceConfig,
-    out: &mut dyn Write,
-) -> std::io::Result<()> {
-    writeln!(out, "\nsource {}", source.name)?;
-    let (mut found, errors) = walk(&source.patterns, MAX_WALKED_ENTRIES);
-    found.retain(|file| {
-        !config
+/// Files and their bytes.
+#[derive(Clone, Copy, Default)]
+struct Total {
+    files: usize,
+    bytes: u64,
+}
+
+impl Total {
+    fn add(&mut self, file: &Found) {
+        self.files += 1;
+        self.bytes = self.bytes.saturating_add(file.len);
+    }
+
+    fn words(self) -> String {
+        let noun = if self.files == 1 { "file" } else { "files" };
+        format!("{} {noun}, {}", self.files, bytes_in_words(self.bytes))
+    }
+}
+
+/// What a source is looked at with.
+struct View<'a> {
+    config: &'a Config,
+    /// The sources before it: a file belongs to the first that matches.
+    earlier: &'a [SourceConfig],
+    roots: &'a AllowedRoots,
+}
+
+impl View<'_> {
+    fn explain_source(
+        &self,
+        source: &SourceConfig,
+        total: &mut Total,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        writeln!(out, "\nsource {}", source.name)?;
+        let (found, errors) = walk(&source.patterns, MAX_WALKED_ENTRIES);
+        self.explain_patterns(source, &found, out)?;
+        let mut own = Total::default();
+        let mut taken = 0_usize;
+        let mut refused = Vec::new();
+        for file in found.iter().filter(|file| !self.is_own_file(&file.path)) {
+            if self
+                .earlier
+                .iter()
+                .any(|source| source.patterns.matches(&file.path))
+            {
+                taken += 1;
+                continue;
+            }
+            if let Err(error) = open_log(&file.path, self.roots) {
+                refused.push(error.to_string());
+                continue;
+            }
+            if own.files < MAX_LISTED_FILES {
+                writeln!(
+                    out,
+                    "  {:>10}  {}",
+                    bytes_in_words(file.len),
+                    printable(&file.path)
+                )?;
+            }
+            own.add(file);
+            total.add(file);
+        }
+        if own.files > MAX_LISTED_FILES {
+            writeln!(out, "  … and {} more", own.files - MAX_LISTED_FILES)?;
+        }
+        writeln!(out, "  {} now", own.words())?;
+        if taken > 0 {
+            writeln!(
+                out,
+                "  {taken} more belong to a source above, which matches them too"
+            )?;
+        }
+        print_some(out, "not readable: ", refused.iter().map(String::as_str))?;
+        let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        print_some(out, "", errors.iter().map(String::as_str))?;
+        self.explain_route(source, out)
+    }
+
+    /// A pattern that matches nothing may be right for later, and is most often a mistake.
+    fn explain_patterns(
+        &self,
+        source: &SourceConfig,
+        found: &[Found],
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        for include in source.patterns.includes() {
+            let alone = Patterns::new(std::slice::from_ref(include), &[]);
+            let is_used = |file: &Found| {
+                !self.is_own_file(&file.path)
+                    && alone.as_ref().is_ok_and(|alone| alone.matches(&file.path))
+            };
+            if !found.iter().any(is_used) {
+                writeln!(out, "  matches no file now: {}", include.escape_debug())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn explain_route(&self, source: &SourceConfig, out: &mut dyn Write) -> io::Result<()> {
+        let indexes = source
+            .sinks
+            .iter()
+            .filter_map(|index| usize::try_from(*index).ok());
+        let sinks = indexes.filter_map(|index| self.config.engine.sinks.get(index));
+        let names: Vec<&str> = sinks.map(|sink| &*sink.name).collect();
+        let tenant = source
+            .tenant
+            .as_ref()
+            .map_or(String::new(), |tenant| format!(", tenant {tenant}"));
+        writeln!(out, "  goes to {}{tenant}", names.join(", "))
+    }
+
+    fn is_own_file(&self, path: &Path) -> bool {
+        self.config
             .engine
             .tailing
             .excluded_paths
             .iter()
-            .any(|own| file.path.starts_with(own))
-    });
-    let bytes: u64 = found.iter().map(|file| file.len).sum();
-    for file in found.iter().take(MAX_LISTED_FILES) {
-        writeln!(
-            out,
-            "  {:>12} bytes  {}",
-            file.len,
-            file.path.display().to_string().escape_debug()
-        )?;
+            .any(|own| path.starts_with(own))
     }
-    if found.len() > MAX_LISTED_FILES {
-        writeln!(out, "  … and {} more", found.len() - MAX_LISTED_FILES)?;
-    }
-    writeln!(out, "  {} files, {bytes} bytes now", found.len())?;
-    if found.is_empty() {
-        writeln!(
-            out,
-            "  no file matches now: {}",
-            source.patterns.includes().join(", ")
-        )?;
-    }
-    for error in errors {
-        writeln!(
-            out,
-            "  cannot look into {}: {}",
-            error.path.display(),
-            error.reason
-        )?;
-    }
-    for sink in &source.sinks {
-        let sink = usize::try_from(*sink)
-            .ok()
-            .and_then(|index| config.engine.sinks.get(index));
-        if let Some(sink) = sink {
-            writeln!(
-                out,
-                "  goes to {}: {}",
-                sink.name,
-                sink.parts.deliver.target()
-            )?;
-        }
+}
+
+fn explain_sink(
+    config: &Config,
+    index: usize,
+    sink: &SinkConfig,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    writeln!(out, "\nsink {}", sink.name)?;
+    writeln!(out, "  {}", sink.parts.deliver.target().escape_debug())?;
+    writeln!(
+        out,
+        "  batches of up to {}, {} records or {:?}; at most {} unanswered",
+        bytes_in_words(u64::try_from(sink.batch.max_bytes).unwrap_or(u64::MAX)),
+        sink.batch.max_records,
+        sink.batch.max_wait,
+        sink.max_in_flight,
+    )?;
+    writeln!(
+        out,
+        "  up to {} wait for it, then its files are not read further; tried again after {:?} to {:?}",
+        bytes_in_words(sink.queue_max_bytes),
+        sink.backoff.min,
+        sink.backoff.max,
+    )?;
+    let is_fed = |source: &SourceConfig| {
+        source
+            .sinks
+            .iter()
+            .any(|fed| usize::try_from(*fed).is_ok_and(|fed| fed == index))
+    };
+    if !config.engine.sources.iter().any(is_fed) {
+        writeln!(out, "  no source feeds it")?;
     }
     Ok(())
+}
+
+fn print_some<'a>(
+    out: &mut dyn Write,
+    before: &str,
+    lines: impl ExactSizeIterator<Item = &'a str>,
+) -> io::Result<()> {
+    let count = lines.len();
+    for line in lines.take(MAX_LISTED_FILES) {
+        writeln!(out, "  {before}{}", line.escape_debug())?;
+    }
+    if count > MAX_LISTED_FILES {
+        writeln!(out, "  {before}{} more", count - MAX_LISTED_FILES)?;
+    }
+    Ok(())
+}
+
+/// File names are others' words: they must not drive the terminal.
+fn printable(path: &Path) -> String {
+    path.display().to_string().escape_debug().to_string()
+}
+
+/// Returns a size as a person reads it, rounded down to a tenth.
+fn bytes_in_words(bytes: u64) -> String {
+    const UNITS: [(&str, u32); 4] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    let Some((unit, shift)) = UNITS.into_iter().find(|(_, shift)| bytes >> shift > 0) else {
+        return format!("{bytes} B");
+    };
+    let tenths = (u128::from(bytes) * 10) >> shift;
+    match (tenths / 10, tenths % 10) {
+        (whole, 0) => format!("{whole} {unit}"),
+        (whole, tenth) => format!("{whole}.{tenth} {unit}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_rounded_down_to_a_tenth() {
+        assert_eq!(bytes_in_words(0), "0 B");
+        assert_eq!(bytes_in_words(1023), "1023 B");
+        assert_eq!(bytes_in_words(1 << 20), "1 MiB");
+        assert_eq!(bytes_in_words(1_600), "1.5 KiB");
+        assert_eq!(bytes_in_words(u64::MAX), "16777215.9 TiB");
+    }
 }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::raw::RawLogLevel;
-use crate::exit::Failure;
+use crate::exit::{self, Failure};
 
 /// The log shipping agent: tails files and delivers them, nothing lost silently.
 #[derive(Debug, Parser)]
@@ -71,7 +71,11 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // Nothing is left to tell where the terminal is gone.
             error.print().ok();
-            return ExitCode::from(if error.use_stderr() { 64 } else { 0 });
+            return ExitCode::from(if error.use_stderr() {
+                exit::USAGE
+            } else {
+                exit::CLEAN
+            });
         }
     };
     let result = match &arguments.command {

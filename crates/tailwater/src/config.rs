@@ -1,11 +1,21 @@
 //! The configuration: one strict YAML file.
 //!
-//! It is read once into [`raw`] and checked once into [`Config`]; after that nothing is left for
-//! later. Only this module knows the syntax.
+//! It is read once and checked once into a [`Config`]; after that nothing is left for later. The way
+//! of a text: `yaml` makes a tree in which every value has its place, `expand` puts in the variables,
+//! `shape` reads [`raw`] out of the tree, `validate` makes the [`Config`]. What is wrong on the way
+//! becomes a diagnostic with its line; `mask` hides the secrets of that line.
 
+mod checker;
 mod diagnostic;
+mod expand;
+mod keys;
+mod mask;
 pub mod raw;
+mod shape;
+mod source_text;
+mod tree;
 mod validate;
+mod yaml;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -14,13 +24,17 @@ use std::time::Duration;
 
 use tailwater_engine::EngineConfig;
 
+use checker::Checker;
 pub use diagnostic::ConfigError;
-
-/// Largest configuration that is read.
-const MAX_CONFIG_BYTES: u64 = 1 << 20;
 
 /// The configuration that runs where none is given.
 pub const DEFAULT: &str = include_str!("config/default.yaml");
+
+/// What the errors of [`DEFAULT`] call it.
+const DEFAULT_NAME: &str = "default.yaml (embedded)";
+
+/// The variable that tells [`DEFAULT`] where its own files go.
+const DATA_DIR_VARIABLE: &str = "TAILWATER_DATA_DIR";
 
 /// A checked configuration.
 #[derive(Debug)]
@@ -37,18 +51,25 @@ pub struct Config {
     pub engine: EngineConfig,
 }
 
-/// Reads and checks a configuration file.
+/// Reads and checks a configuration file, at most 1 MiB. `data_dir` overrides the file's.
 ///
 /// # Errors
 /// [`ConfigError`] names the file, the place, what is wrong and what to do.
 pub fn load(path: &Path, data_dir: Option<&Path>) -> Result<Config, ConfigError> {
-    let text = read(path)?;
-    parse(
-        &text,
-        &path.display().to_string(),
-        data_dir,
-        &std::env::vars().collect(),
-    )
+    let text = source_text::read(path)?;
+    parse(&text, &path.display().to_string(), data_dir, &environment())
+}
+
+/// Checks the embedded configuration. What it writes goes below `data_dir`, where that is given.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_default(data_dir: Option<&Path>) -> Result<Config, ConfigError> {
+    let mut variables = environment();
+    if let Some(data_dir) = data_dir {
+        variables.insert(DATA_DIR_VARIABLE.to_owned(), data_dir.display().to_string());
+    }
+    parse(DEFAULT, DEFAULT_NAME, data_dir, &variables)
 }
 
 /// Checks the text of a configuration; `name` is what its errors call it.
@@ -57,7 +78,7 @@ pub fn load(path: &Path, data_dir: Option<&Path>) -> Result<Config, ConfigError>
 /// As [`load`].
 #[expect(
     clippy::implicit_hasher,
-    reason = "the YAML reader takes this very type"
+    reason = "the environment is the only caller's, and has one hasher"
 )]
 pub fn parse(
     text: &str,
@@ -65,64 +86,34 @@ pub fn parse(
     data_dir: Option<&Path>,
     variables: &HashMap<String, String>,
 ) -> Result<Config, ConfigError> {
-    if text
-        .lines()
-        .all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'))
-    {
-        return Err(ConfigError::new(
-            name,
-            "the configuration is empty",
-            "give it `sources` and `sinks`: see the examples",
-        ));
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let is_blank = |line: &str| line.is_empty() || line.starts_with('#');
+    if text.lines().all(|line| is_blank(line.trim())) {
+        let hint = "give it `sources` and `sinks`: see `examples/`, or run without `--config`";
+        return Err(ConfigError::new(name, "the configuration is empty", hint));
     }
-    let options = serde_saphyr::Options::default().with_properties(variables.clone());
-    let raw: raw::RawConfig = serde_saphyr::from_str_with_options(text, options)
-        .map_err(|error| diagnostic::of_yaml(name, text, &error))?;
-    validate::check(raw, name, text, data_dir)
+    let fail = |found| ConfigError::of(name, text, found);
+    let mut tree = yaml::read(text).map_err(|found| fail(vec![found]))?;
+    let expanded = expand::expand(&mut tree, text, variables).map_err(fail)?;
+    let mut checker = Checker::new(&tree, &expanded);
+    let config = match shape::read(&tree) {
+        Ok(raw) => validate::check(&mut checker, raw, data_dir),
+        Err(error) => {
+            checker.fail_shape(&error);
+            None
+        }
+    };
+    let found = checker.into_found();
+    match config {
+        Some(config) if found.is_empty() => Ok(config),
+        Some(_) | None => Err(fail(found)),
+    }
 }
 
-fn read(path: &Path) -> Result<String, ConfigError> {
-    use std::io::Read as _;
-    let name = path.display().to_string();
-    let fail = |what: String, hint: &str| ConfigError::new(&name, &what, hint);
-    let file = std::fs::File::open(path).map_err(|error| {
-        fail(
-            format!("cannot open it: {error}"),
-            "name an existing file with `--config FILE`, readable by the agent's user",
-        )
-    })?;
-    if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
-        return Err(fail(
-            "it is a directory".to_owned(),
-            "name a file with `--config FILE`",
-        ));
-    }
-    let mut bytes = Vec::new();
-    file.take(MAX_CONFIG_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| {
-            fail(
-                format!("cannot read it: {error}"),
-                "check the file and its file system",
-            )
-        })?;
-    if bytes.len() as u64 > MAX_CONFIG_BYTES {
-        return Err(fail(
-            format!("it is larger than {MAX_CONFIG_BYTES} bytes"),
-            "is this a configuration?",
-        ));
-    }
-    String::from_utf8(bytes).map_err(|error| {
-        let line = error
-            .as_bytes()
-            .iter()
-            .take(error.utf8_error().valid_up_to())
-            .filter(|byte| **byte == b'\n')
-            .count()
-            + 1;
-        fail(
-            format!("line {line} is not UTF-8 text"),
-            "save the file as UTF-8",
-        )
-    })
+/// Returns the environment. Variables that are not UTF-8 are as ones that are not set.
+pub fn environment() -> HashMap<String, String> {
+    let utf8 = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    std::env::vars_os().filter_map(utf8).collect()
 }

@@ -1,26 +1,38 @@
-//! Exit codes: docs/operating.md, section "Exit codes".
+//! Exit codes, all of them, and what is printed beside them.
+
+/// The agent did what it was told to.
+pub const CLEAN: u8 = 0;
+
+/// Something failed that the configuration cannot foresee.
+pub const RUNTIME: u8 = 1;
+
+/// The command line is wrong. Source: `EX_USAGE` of `sysexits.h`.
+pub const USAGE: u8 = 64;
+
+/// The configuration is wrong. Source: `EX_CONFIG` of `sysexits.h`.
+pub const CONFIG: u8 = 78;
 
 /// What is printed when the agent ends with an error, and the code it ends with.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// Something failed that the configuration cannot foresee: code 1.
+    /// Ends with [`RUNTIME`].
     #[error("{0:#}")]
     Runtime(anyhow::Error),
-    /// The command line is wrong: code 64 (`EX_USAGE`).
+    /// Ends with [`USAGE`].
     #[error("{0}")]
     Usage(String),
-    /// The configuration is wrong: code 78 (`EX_CONFIG`).
+    /// Ends with [`CONFIG`].
     #[error("{0}")]
     Config(#[from] crate::config::ConfigError),
 }
 
 impl Failure {
-    /// Returns the exit code. Source of 64 and 78: `sysexits.h`.
+    /// Returns the exit code.
     pub fn code(&self) -> u8 {
         match self {
-            Self::Runtime(_) => 1,
-            Self::Usage(_) => 64,
-            Self::Config(_) => 78,
+            Self::Runtime(_) => RUNTIME,
+            Self::Usage(_) => USAGE,
+            Self::Config(_) => CONFIG,
         }
     }
 

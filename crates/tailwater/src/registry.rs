@@ -1,11 +1,16 @@
 //! The sinks that this binary holds: one line each.
 
+use std::fmt;
+use std::path::PathBuf;
+
 use serde::Deserialize;
 use tailwater_sink::{SettingsError, SinkParts, SinkSettings};
 
+use crate::config::raw::{RawBatch, RawQueue, RawRetry};
+
 macro_rules! sinks {
     ($($kind:ident => $settings:ty),* $(,)?) => {
-        /// The kinds of sinks, as keys of a sink's block; exactly one stands in each.
+        /// A sink as it is written: its kind, as a key, and what all kinds have in common.
         #[derive(Debug, Deserialize)]
         #[serde(deny_unknown_fields)]
         pub struct RawSink {
@@ -15,44 +20,28 @@ macro_rules! sinks {
             )*
             /// When batches are sealed.
             #[serde(default)]
-            pub batch: super::config::raw::RawBatch,
-            /// Batches that may be unanswered at once.
+            pub batch: RawBatch,
+            /// Batches that may be unanswered at once; without it, what suits the kind.
             pub max_in_flight: Option<usize>,
             /// What may wait in memory.
             #[serde(default)]
-            pub queue: super::config::raw::RawQueue,
+            pub queue: RawQueue,
             /// The waits between attempts.
             #[serde(default)]
-            pub retry: super::config::raw::RawRetry,
+            pub retry: RawRetry,
             /// What happens when the queue is full.
-            #[serde(default)]
-            pub when_full: super::config::raw::RawWhenFull,
+            pub when_full: Option<String>,
         }
 
         impl RawSink {
-            /// The keys that choose a kind.
+            /// The keys that choose a kind; exactly one stands in each sink.
             pub const KINDS: &[&str] = &[$(stringify!($kind)),*];
 
-            /// Returns the kinds that were given.
-            pub fn given(&self) -> Vec<&'static str> {
-                let mut given = Vec::new();
-                $( if self.$kind.is_some() { given.push(stringify!($kind)); } )*
+            /// Returns the kinds that were given, with their settings.
+            pub fn given(&self) -> Vec<(&'static str, &dyn AnySettings)> {
+                let mut given: Vec<(&'static str, &dyn AnySettings)> = Vec::new();
+                $(given.extend(self.$kind.as_ref().map(|settings| (stringify!($kind), settings as _)));)*
                 given
-            }
-
-            /// Makes the sink of the kind that was given; `None` where none was.
-            ///
-            /// # Errors
-            /// What is wrong with its settings.
-            pub fn build(&self) -> Option<Result<Built, SettingsError>> {
-                $( if let Some(settings) = &self.$kind {
-                    return Some(settings.build().map(|parts| Built {
-                        parts,
-                        default_max_in_flight: <$settings as SinkSettings>::DEFAULT_MAX_IN_FLIGHT,
-                        written_paths: settings.written_paths(),
-                    }));
-                } )*
-                None
             }
         }
     };
@@ -63,13 +52,31 @@ sinks! {
     file => tailwater_sink_file::FileSettings,
 }
 
-/// A sink that was made.
-#[derive(Debug)]
-pub struct Built {
-    /// Its encoder and sender.
-    pub parts: SinkParts,
-    /// Batches that may be unanswered at once where the configuration does not say.
-    pub default_max_in_flight: usize,
-    /// Files that it writes, which are never tailed.
-    pub written_paths: Vec<std::path::PathBuf>,
+/// The settings of a sink of any kind.
+pub trait AnySettings: fmt::Debug {
+    /// Makes the sink.
+    ///
+    /// # Errors
+    /// What is wrong with the settings.
+    fn build(&self) -> Result<SinkParts, SettingsError>;
+
+    /// Returns how many batches may be unanswered at once where the configuration does not say.
+    fn default_max_in_flight(&self) -> usize;
+
+    /// Returns the files that the sink writes, which are never tailed.
+    fn written_paths(&self) -> Vec<PathBuf>;
+}
+
+impl<S: SinkSettings> AnySettings for S {
+    fn build(&self) -> Result<SinkParts, SettingsError> {
+        SinkSettings::build(self)
+    }
+
+    fn default_max_in_flight(&self) -> usize {
+        S::DEFAULT_MAX_IN_FLIGHT
+    }
+
+    fn written_paths(&self) -> Vec<PathBuf> {
+        SinkSettings::written_paths(self)
+    }
 }

@@ -33,13 +33,7 @@ impl Origin {
         if let Some(path) = &self.path {
             return config::load(path, self.data_dir.as_deref());
         }
-        let variables: HashMap<String, String> = std::env::vars().collect();
-        config::parse(
-            config::DEFAULT,
-            "default.yaml (embedded)",
-            self.data_dir.as_deref(),
-            &variables,
-        )
+        config::load_default(self.data_dir.as_deref())
     }
 }
 

@@ -1,67 +1,106 @@
-//! The configuration as it is written.
+//! The configuration as it is written, and its defaults.
 //!
-//! Every choice is a key and never a `type:` field: with tagged or flattened types, YAML readers report
-//! the start of the block and not the key that is wrong.
+//! Every choice is a key and never a `type:` field: with tagged or flattened types, an error can only
+//! name the start of a block and not the key that is wrong.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::de::{Error, Visitor};
+use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use serde_saphyr::Spanned;
 
 use crate::registry::RawSink;
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct RawConfig {
     /// Where the positions are kept.
-    #[serde(default = "default_data_dir")]
     pub data_dir: PathBuf,
     /// The admin server.
-    #[serde(default)]
     pub server: RawServer,
     /// How long stopping and draining may take.
-    #[serde(default = "seconds::<10>")]
     pub shutdown_timeout: Lasting,
     /// How often positions are made durable.
-    #[serde(default = "seconds::<1>")]
     pub checkpoint_interval: Lasting,
     /// Pipeline threads.
-    #[serde(default = "one")]
-    pub workers: Spanned<usize>,
+    pub workers: usize,
     /// Bytes of sealed batches in memory.
-    #[serde(default = "mebibytes::<64>")]
     pub memory_limit: Size,
     /// What the agent says.
-    #[serde(default)]
     pub log: RawLog,
     /// How files are followed.
-    #[serde(default)]
     pub tailing: RawTailing,
-    /// Where lines come from.
-    #[serde(default)]
-    pub sources: BTreeMap<String, Spanned<RawSource>>,
+    /// Where lines come from; the order counts where several match a file.
+    pub sources: Named<RawSource>,
     /// Where lines go.
-    #[serde(default)]
-    pub sinks: BTreeMap<String, Spanned<RawSink>>,
+    pub sinks: Named<RawSink>,
+}
+
+impl Default for RawConfig {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("/var/lib/tailwater"),
+            server: RawServer::default(),
+            shutdown_timeout: Lasting(Duration::from_secs(10)),
+            checkpoint_interval: Lasting(Duration::from_secs(1)),
+            workers: 1,
+            memory_limit: Size(64 << 20),
+            log: RawLog::default(),
+            tailing: RawTailing::default(),
+            sources: Named(Vec::new()),
+            sinks: Named(Vec::new()),
+        }
+    }
+}
+
+/// A map from names that the operator chose, in the order of the file.
+#[derive(Debug)]
+pub struct Named<T>(pub Vec<(String, T)>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Named<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(NamedVisitor(std::marker::PhantomData))
+    }
+}
+
+impl<T> Default for Named<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+struct NamedVisitor<T>(std::marker::PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for NamedVisitor<T> {
+    type Value = Named<T>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a map")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Named<T>, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = map.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(Named(entries))
+    }
 }
 
 /// The admin server.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct RawServer {
     /// Its address.
-    pub listen: Spanned<String>,
+    pub listen: String,
 }
 
 impl Default for RawServer {
     fn default() -> Self {
         Self {
-            listen: unplaced("127.0.0.1:9080".to_owned()),
+            listen: "127.0.0.1:9080".to_owned(),
         }
     }
 }
@@ -144,19 +183,19 @@ pub enum RawWatch {
 #[serde(deny_unknown_fields)]
 pub struct RawSource {
     /// Globs of the files.
-    pub include: Vec<Spanned<String>>,
+    pub include: Vec<String>,
     /// Globs of files that are left out.
     #[serde(default)]
-    pub exclude: Vec<Spanned<String>>,
+    pub exclude: Vec<String>,
     /// Labels of every line.
     #[serde(default)]
-    pub labels: BTreeMap<String, String>,
+    pub labels: Named<String>,
     /// The label that holds the path; empty for none.
     #[serde(default = "default_path_label")]
     pub path_label: String,
     /// Structured metadata of every line.
     #[serde(default)]
-    pub structured_metadata: BTreeMap<String, String>,
+    pub structured_metadata: Named<String>,
     /// The structured metadata that holds the offset of the line.
     pub offset_metadata: Option<String>,
     /// The tenant.
@@ -171,14 +210,14 @@ pub struct RawSource {
     pub encoding: RawEncoding,
     /// Longest line.
     #[serde(default = "default_max_line_bytes")]
-    pub max_line_bytes: Spanned<Size>,
+    pub max_line_bytes: Size,
     /// What happens to a longer line.
     #[serde(default)]
     pub over_limit: RawOverLimit,
     /// When an unterminated line of a live file is sent as it is.
     pub partial_line_timeout: Option<Lasting>,
     /// The sinks it feeds.
-    pub sinks: Option<Vec<Spanned<String>>>,
+    pub sinks: Option<Vec<String>>,
 }
 
 /// Where files that were never seen start.
@@ -236,9 +275,9 @@ pub struct RawBatch {
 impl Default for RawBatch {
     fn default() -> Self {
         Self {
-            max_bytes: mebibytes::<1>(),
+            max_bytes: Size(1 << 20),
             max_records: 1 << 16,
-            max_wait: seconds::<1>(),
+            max_wait: Lasting(Duration::from_secs(1)),
         }
     }
 }
@@ -254,7 +293,7 @@ pub struct RawQueue {
 impl Default for RawQueue {
     fn default() -> Self {
         Self {
-            max_bytes: mebibytes::<4>(),
+            max_bytes: Size(4 << 20),
         }
     }
 }
@@ -273,18 +312,9 @@ impl Default for RawRetry {
     fn default() -> Self {
         Self {
             min_wait: Lasting(Duration::from_millis(500)),
-            max_wait: seconds::<30>(),
+            max_wait: Lasting(Duration::from_secs(30)),
         }
     }
-}
-
-/// What happens when the queue is full.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RawWhenFull {
-    /// Files are not read further.
-    #[default]
-    Block,
 }
 
 /// A duration as it is written: `500ms`, `10s`, `5m`.
@@ -324,9 +354,9 @@ impl Visitor<'_> for SizeVisitor {
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<Size, E> {
-        u64::try_from(value)
-            .map(Size)
-            .map_err(|_| E::custom(format!("`{value}` is not a size: it is negative")))
+        Err(E::custom(format!(
+            "`{value}` is not a size: it is negative"
+        )))
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Size, E> {
@@ -336,34 +366,10 @@ impl Visitor<'_> for SizeVisitor {
     }
 }
 
-pub(super) fn unplaced<T>(value: T) -> Spanned<T> {
-    Spanned::new(
-        value,
-        serde_saphyr::Location::UNKNOWN,
-        serde_saphyr::Location::UNKNOWN,
-    )
-}
-
-fn default_data_dir() -> PathBuf {
-    PathBuf::from("/var/lib/tailwater")
-}
-
 fn default_path_label() -> String {
     "filename".to_owned()
 }
 
-fn default_max_line_bytes() -> Spanned<Size> {
-    unplaced(Size(256 << 10))
-}
-
-fn one() -> Spanned<usize> {
-    unplaced(1)
-}
-
-fn seconds<const N: u64>() -> Lasting {
-    Lasting(Duration::from_secs(N))
-}
-
-fn mebibytes<const N: u64>() -> Size {
-    Size(N << 20)
+fn default_max_line_bytes() -> Size {
+    Size(256 << 10)
 }

@@ -1,411 +1,210 @@
 //! From what is written to what runs.
 
-use std::collections::BTreeSet;
+mod sink;
+mod source;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use serde_saphyr::{Location, Spanned};
-use tailwater_batcher::BatchLimits;
-use tailwater_engine::{
-    EngineConfig, ReadFrom, SinkConfig, SourceConfig, TailingConfig, WatchBackend,
-};
-use tailwater_record::LabelSet;
-use tailwater_sink::BackoffLimits;
-use tailwater_tailer::{Encoding, FrameConfig, OverLimit, Patterns};
+use tailwater_engine::{EngineConfig, TailingConfig, WatchBackend};
 
-use super::raw::{
-    RawConfig, RawEncoding, RawOverLimit, RawReadFrom, RawSource, RawTailing, RawWatch,
-};
-use super::{Config, ConfigError};
-use crate::registry::RawSink;
-
-/// Shortest limit of a line: the mark of a cut line must fit.
-const MIN_LINE_BYTES: u64 = 64;
-
-/// Longest limit of a line: each pipeline thread holds one such line.
-const MAX_LINE_BYTES: u64 = 64 << 20;
-
-/// Structured metadata pairs of a source.
-const MAX_METADATA: usize = 30;
+use super::Config;
+use super::checker::Checker;
+use super::raw::{Lasting, RawConfig, RawTailing, RawWatch};
+use super::tree::KeyPath;
 
 /// Pipeline threads.
 const MAX_WORKERS: usize = 64;
 
-/// Collects what is wrong, so that one run shows all of it.
-struct Checker<'a> {
-    name: &'a str,
-    text: &'a str,
-    errors: Vec<ConfigError>,
-}
+/// Descriptors of followed files, at least: one per pipeline thread and some to rotate with.
+const MIN_OPEN_FILES: usize = 8;
 
-impl Checker<'_> {
-    fn fail(&mut self, place: Location, what: &str, hint: &str) {
-        self.errors
-            .push(ConfigError::at(self.name, self.text, place, what, hint));
-    }
-}
+/// Files that may be followed at once.
+const MAX_FILES: usize = 10_000_000;
 
-/// Checks a configuration.
+/// Shortest interval of anything that is done again and again.
+const MIN_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Longest name of a source or a sink, in bytes.
+const MAX_NAME_BYTES: usize = 100;
+
+/// Checks a configuration. `None` where something is wrong: the checker has all of it.
 pub(super) fn check(
+    checker: &mut Checker<'_>,
     raw: RawConfig,
-    name: &str,
-    text: &str,
     data_dir: Option<&Path>,
-) -> Result<Config, ConfigError> {
-    let mut checker = Checker {
-        name,
-        text,
-        errors: Vec::new(),
-    };
-    let listen = check_listen(&mut checker, &raw.server.listen);
-    if raw.workers.value == 0 || raw.workers.value > MAX_WORKERS {
-        checker.fail(
-            raw.workers.referenced,
-            "`workers` must be 1 to 64",
-            "one is enough for 100 MB/s and more",
-        );
-    }
-    if raw.sources.is_empty() {
-        checker.fail(
-            Location::UNKNOWN,
-            "there are no `sources`",
-            "name the files: sources: { nginx: { include: [\"/var/log/nginx/*.log\"] } }",
-        );
-    }
-    if raw.sinks.is_empty() {
-        checker.fail(
-            Location::UNKNOWN,
-            "there are no `sinks`",
-            "name where lines go: sinks: { central: { loki: { url: \"http://loki:3100\" } } }",
-        );
-    }
+) -> Option<Config> {
+    let top = KeyPath::default();
+    let listen = check_listen(
+        checker,
+        &top.key("server").key("listen"),
+        &raw.server.listen,
+    );
+    check_limits(checker, &raw);
     let data_dir = data_dir.map_or(raw.data_dir, Path::to_owned);
-    let mut written = vec![absolute(&data_dir)];
-    let mut sinks = Vec::new();
-    for (sink_name, sink) in &raw.sinks {
-        if let Some((config, paths)) = check_sink(&mut checker, sink_name, sink) {
-            sinks.push(config);
-            written.extend(paths.iter().map(|path| absolute(path)));
-        }
+    if data_dir.as_os_str().is_empty() {
+        checker.fail(
+            &top.key("data_dir"),
+            "`data_dir` is empty",
+            "name a directory for the positions",
+        );
     }
-    let names: Vec<&String> = raw.sinks.keys().collect();
-    let sources: Vec<SourceConfig> = raw
-        .sources
-        .iter()
-        .filter_map(|(source_name, source)| check_source(&mut checker, source_name, source, &names))
-        .collect();
-    if let Some(error) = ConfigError::join(checker.errors) {
-        return Err(error);
+    if raw.sources.0.is_empty() {
+        checker.fail(
+            &top.key("sources"),
+            "there are no `sources`",
+            "say which files are read",
+        );
     }
-    Ok(Config {
+    if raw.sinks.0.is_empty() {
+        checker.fail(
+            &top.key("sinks"),
+            "there are no `sinks`",
+            "say where lines go",
+        );
+    }
+    let (sinks, written_paths) = sink::check_all(checker, &raw.sinks.0, raw.memory_limit);
+    let sink_names: Vec<&str> = raw.sinks.0.iter().map(|(name, _)| name.as_str()).collect();
+    let mut sources = Vec::new();
+    for (name, source) in &raw.sources.0 {
+        let path = top.key("sources").key(name);
+        check_name(checker, &path, name);
+        sources.extend(source::check(checker, &path, name, source, &sink_names));
+    }
+    let mut excluded_paths = vec![absolute(&data_dir)];
+    excluded_paths.extend(written_paths);
+    Some(Config {
         data_dir,
-        listen: listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 9080))),
+        listen: listen?,
         shutdown_timeout: raw.shutdown_timeout.0,
         log: raw.log,
         engine: EngineConfig {
             sources,
             sinks,
-            tailing: tailing(&raw.tailing, written),
-            workers: raw.workers.value,
+            tailing: check_tailing(checker, &top.key("tailing"), &raw.tailing, excluded_paths),
+            workers: raw.workers,
             memory_limit_bytes: raw.memory_limit.0,
-            checkpoint_interval: raw.checkpoint_interval.0.max(Duration::from_millis(10)),
+            checkpoint_interval: raw.checkpoint_interval.0,
         },
     })
 }
 
-fn check_listen(checker: &mut Checker<'_>, listen: &Spanned<String>) -> Option<SocketAddr> {
-    let address = listen.value.parse().ok();
+fn check_listen(checker: &mut Checker<'_>, path: &KeyPath, listen: &str) -> Option<SocketAddr> {
+    let address = listen.parse().ok();
     if address.is_none() {
-        checker.fail(
-            listen.referenced,
-            "`listen` is not an address with a port",
-            "write it like `listen: \"127.0.0.1:9080\"`",
-        );
+        let help = "give an IP address and a port; port 0 takes any that is free";
+        checker.fail(path, "`server.listen` is not an address with a port", help);
     }
     address
 }
 
-fn check_sink(
+fn check_limits(checker: &mut Checker<'_>, raw: &RawConfig) {
+    let top = KeyPath::default();
+    if !(1..=MAX_WORKERS).contains(&raw.workers) {
+        let help = "one does for 100 MB/s and more; files are spread over them by directory";
+        checker.fail(
+            &top.key("workers"),
+            format!("`workers` must be 1 to {MAX_WORKERS}"),
+            help,
+        );
+    }
+    if raw.memory_limit.0 == 0 {
+        let help = "it bounds the batches in memory; at the limit, files are not read further";
+        checker.fail(
+            &top.key("memory_limit"),
+            "`memory_limit` must not be 0",
+            help,
+        );
+    }
+    check_interval(checker, &top.key("shutdown_timeout"), raw.shutdown_timeout);
+    check_interval(
+        checker,
+        &top.key("checkpoint_interval"),
+        raw.checkpoint_interval,
+    );
+}
+
+fn check_interval(checker: &mut Checker<'_>, path: &KeyPath, interval: Lasting) {
+    if interval.0 < MIN_INTERVAL {
+        let message = format!("`{path}` must be at least {MIN_INTERVAL:?}");
+        checker.fail(path, message, "shorter costs CPU time and gains nothing");
+    }
+}
+
+/// Names are labels of metrics, and positions are kept under them.
+fn check_name(checker: &mut Checker<'_>, path: &KeyPath, name: &str) {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+    if name.is_empty() || name.len() > MAX_NAME_BYTES || !name.bytes().all(is_allowed) {
+        let help = format!("use letters, digits, `_`, `-` and `.`, at most {MAX_NAME_BYTES}");
+        checker.fail_key(path, "this name cannot be used", help);
+    }
+}
+
+fn check_tailing(
     checker: &mut Checker<'_>,
-    name: &str,
-    sink: &Spanned<RawSink>,
-) -> Option<(SinkConfig, Vec<PathBuf>)> {
-    let (place, raw) = (sink.referenced, &sink.value);
-    let kinds = RawSink::KINDS.join(", ");
-    let given = raw.given();
-    if given.len() != 1 {
-        let what = match given.len() {
-            0 => format!("sink `{name}` has no kind"),
-            _ => format!("sink `{name}` has several kinds: {}", given.join(", ")),
-        };
-        checker.fail(place, &what, &format!("give it exactly one of: {kinds}"));
-        return None;
-    }
-    let max_bytes = usize::try_from(raw.batch.max_bytes.0).unwrap_or(usize::MAX);
-    if max_bytes == 0
-        || raw.batch.max_records == 0
-        || raw.queue.max_bytes.0 == 0
-        || raw.max_in_flight == Some(0)
-    {
-        checker.fail(
-            place,
-            &format!("sink `{name}` has a limit of 0"),
-            "`batch`, `queue` and `max_in_flight` must be at least 1",
-        );
-        return None;
-    }
-    match raw.build()? {
-        Err(error) => {
-            checker.fail(
-                place,
-                &format!("sink `{name}`: {error}"),
-                "see `examples/` for how it is written",
-            );
-            None
-        }
-        Ok(built) => {
-            let config = SinkConfig {
-                name: name.into(),
-                revision: revision(raw),
-                parts: built.parts,
-                batch: BatchLimits {
-                    max_bytes,
-                    max_records: raw.batch.max_records,
-                    max_wait: raw.batch.max_wait.0,
-                },
-                max_in_flight: raw.max_in_flight.unwrap_or(built.default_max_in_flight),
-                queue_max_bytes: raw.queue.max_bytes.0,
-                backoff: BackoffLimits {
-                    min: raw.retry.min_wait.0,
-                    max: raw.retry.max_wait.0,
-                },
-            };
-            Some((config, built.written_paths))
-        }
-    }
-}
-
-/// A number that is equal for equal settings.
-fn revision(raw: &RawSink) -> u64 {
-    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-    let mut hasher = DefaultHasher::new();
-    format!("{raw:?}").hash(&mut hasher);
-    hasher.finish()
-}
-
-fn check_source(
-    checker: &mut Checker<'_>,
-    name: &str,
-    source: &Spanned<RawSource>,
-    sinks: &[&String],
-) -> Option<SourceConfig> {
-    let (place, raw) = (source.referenced, &source.value);
-    if raw.include.is_empty() {
-        checker.fail(
-            place,
-            &format!("source `{name}` includes no file"),
-            "write it like `include: [\"/var/log/nginx/*.log\"]`",
-        );
-    }
-    check_labels(checker, place, raw);
-    let patterns = check_patterns(checker, raw);
-    let sinks = check_source_sinks(checker, name, place, raw, sinks);
-    let frame = check_frame(checker, raw);
-    Some(SourceConfig {
-        name: name.into(),
-        patterns: patterns?,
-        labels: raw.labels.clone().into_iter().collect(),
-        path_label: Some(raw.path_label.clone()).filter(|label| !label.is_empty()),
-        structured_metadata: raw.structured_metadata.clone().into_iter().collect(),
-        offset_metadata: raw.offset_metadata.clone().filter(|name| !name.is_empty()),
-        tenant: raw.tenant.as_deref().map(Arc::from),
-        read_from: match raw.read_from {
-            RawReadFrom::Beginning => ReadFrom::Beginning,
-            RawReadFrom::End => ReadFrom::End,
-        },
-        ignore_older: raw.ignore_older.map(|limit| limit.0),
-        frame,
-        partial_line_timeout: raw.partial_line_timeout.map(|timeout| timeout.0),
-        sinks,
-    })
-}
-
-fn check_labels(checker: &mut Checker<'_>, place: Location, raw: &RawSource) {
-    let labels = raw
-        .labels
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()));
-    if let Err(error) = LabelSet::new(labels) {
-        checker.fail(
-            place,
-            &error.to_string(),
-            "write labels like `labels: { job: nginx }`",
-        );
-    }
-    if !raw.path_label.is_empty()
-        && let Err(error) = LabelSet::new([(raw.path_label.as_str(), "")])
-    {
-        checker.fail(
-            place,
-            &error.to_string(),
-            "write it like `path_label: filename`, or `\"\"` for none",
-        );
-    }
-    if raw.labels.is_empty() && raw.path_label.is_empty() {
-        checker.fail(
-            place,
-            "the source has no label at all, and Loki takes no line without one",
-            "add `labels: { job: nginx }`",
-        );
-    }
-    if raw.structured_metadata.len() > MAX_METADATA {
-        checker.fail(
-            place,
-            "`structured_metadata` has more than 30 entries",
-            "make some of them labels, or leave them out",
-        );
-    }
-}
-
-fn check_patterns(checker: &mut Checker<'_>, raw: &RawSource) -> Option<Patterns> {
-    let mut globs = [Vec::new(), Vec::new()];
-    for (list, target) in [&raw.include, &raw.exclude]
-        .into_iter()
-        .zip(globs.iter_mut())
-    {
-        for glob in list {
-            let absolute = absolute_glob(&glob.value);
-            // Each is tried alone, so that an error points at the glob it is about.
-            if let Err(error) = Patterns::new(std::slice::from_ref(&absolute), &[]) {
-                checker.fail(
-                    glob.referenced,
-                    &error.to_string(),
-                    "globs know `*`, `?`, `[a-z]`, `{a,b}` and `**`",
-                );
-            }
-            target.push(absolute);
-        }
-    }
-    let [include, exclude] = globs;
-    Patterns::new(&include, &exclude).ok()
-}
-
-fn check_source_sinks(
-    checker: &mut Checker<'_>,
-    name: &str,
-    place: Location,
-    raw: &RawSource,
-    sinks: &[&String],
-) -> Vec<u32> {
-    let known = sinks
-        .iter()
-        .map(|sink| sink.as_str())
-        .collect::<Vec<_>>()
-        .join(", ");
-    let Some(wanted) = &raw.sinks else {
-        if sinks.len() > 1 {
-            checker.fail(
-                place,
-                &format!("source `{name}` does not say which sinks it feeds"),
-                &format!("add `sinks: [...]` with some of: {known}"),
-            );
-        }
-        return if sinks.is_empty() {
-            Vec::new()
-        } else {
-            vec![0]
-        };
-    };
-    if wanted.is_empty() {
-        checker.fail(
-            place,
-            &format!("source `{name}` feeds no sink"),
-            &format!("name some of: {known}"),
-        );
-    }
-    let mut indexes = BTreeSet::new();
-    for sink in wanted {
-        match sinks
-            .iter()
-            .position(|known| **known == sink.value)
-            .and_then(|index| u32::try_from(index).ok())
-        {
-            Some(index) => drop(indexes.insert(index)),
-            None => checker.fail(
-                sink.referenced,
-                &format!("there is no sink `{}`", sink.value),
-                &format!("the sinks are: {known}"),
-            ),
-        }
-    }
-    indexes.into_iter().collect()
-}
-
-fn check_frame(checker: &mut Checker<'_>, raw: &RawSource) -> FrameConfig {
-    let max_line_bytes = raw.max_line_bytes.value.0;
-    if !(MIN_LINE_BYTES..=MAX_LINE_BYTES).contains(&max_line_bytes) {
-        checker.fail(
-            raw.max_line_bytes.referenced,
-            "`max_line_bytes` must be 64 bytes to 64MiB",
-            "Loki takes lines of up to 256KiB by default",
-        );
-    }
-    FrameConfig {
-        max_line_bytes: usize::try_from(max_line_bytes.clamp(MIN_LINE_BYTES, MAX_LINE_BYTES))
-            .unwrap_or(usize::MAX),
-        over_limit: match raw.over_limit {
-            RawOverLimit::Truncate => OverLimit::Truncate,
-            RawOverLimit::Split => OverLimit::Split,
-        },
-        encoding: match raw.encoding {
-            RawEncoding::Auto => Encoding::Auto,
-            RawEncoding::Utf8 => Encoding::Utf8,
-            RawEncoding::Utf16Le => Encoding::Utf16Le,
-            RawEncoding::Utf16Be => Encoding::Utf16Be,
-        },
-    }
-}
-
-fn tailing(raw: &RawTailing, excluded_paths: Vec<PathBuf>) -> TailingConfig {
+    path: &KeyPath,
+    raw: &RawTailing,
+    excluded_paths: Vec<PathBuf>,
+) -> TailingConfig {
     let default = TailingConfig::default();
-    let interval = |raw: Option<super::raw::Lasting>, default: Duration| {
+    let mut interval = |name: &str, raw: Option<Lasting>, default: Duration| {
         raw.map_or(default, |interval| {
-            interval.0.max(Duration::from_millis(10))
+            check_interval(checker, &path.key(name), interval);
+            interval.0
         })
     };
+    let poll_interval = interval("poll_interval", raw.poll_interval, default.poll_interval);
+    let rescan_interval = interval(
+        "rescan_interval",
+        raw.rescan_interval,
+        default.rescan_interval,
+    );
+    let rotate_wait = interval("rotate_wait", raw.rotate_wait, default.rotate_wait);
+    let close_idle = interval("close_idle", raw.close_idle, default.close_idle);
+    let max_open_files = raw.max_open_files.unwrap_or(default.max_open_files);
+    if max_open_files < MIN_OPEN_FILES {
+        let message = format!("`{path}.max_open_files` must be at least {MIN_OPEN_FILES}");
+        checker.fail(
+            &path.key("max_open_files"),
+            message,
+            "files in turn share the descriptors there are",
+        );
+    }
+    let max_files = raw.max_files.unwrap_or(default.max_files);
+    if !(1..=MAX_FILES).contains(&max_files) {
+        let message = format!("`{path}.max_files` must be 1 to {MAX_FILES}");
+        checker.fail(
+            &path.key("max_files"),
+            message,
+            "files over the limit are counted and left alone",
+        );
+    }
+    for (index, root) in raw.allowed_roots.iter().enumerate() {
+        if !root.is_absolute() {
+            let root = path.key("allowed_roots").index(index);
+            checker.fail(&root, "this is not an absolute path", "begin it with `/`");
+        }
+    }
     TailingConfig {
         watch: match raw.watch {
             RawWatch::Auto => WatchBackend::Auto,
             RawWatch::Notify => WatchBackend::Notify,
             RawWatch::Poll => WatchBackend::Poll,
         },
-        poll_interval: interval(raw.poll_interval, default.poll_interval),
-        rescan_interval: interval(raw.rescan_interval, default.rescan_interval),
-        rotate_wait: interval(raw.rotate_wait, default.rotate_wait),
-        close_idle: interval(raw.close_idle, default.close_idle),
-        max_open_files: raw.max_open_files.unwrap_or(default.max_open_files).max(8),
-        max_files: raw.max_files.unwrap_or(default.max_files).max(1),
+        poll_interval,
+        rescan_interval,
+        rotate_wait,
+        close_idle,
+        max_open_files,
+        max_files,
         allowed_roots: raw.allowed_roots.clone(),
         excluded_paths,
     }
 }
 
-/// Makes a path absolute, its directory's links resolved where it exists.
-pub(crate) fn absolute(path: &Path) -> PathBuf {
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+/// Makes a path absolute, its links resolved as far as it exists.
+fn absolute(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_cwd_is_gone| path.to_owned());
     std::fs::canonicalize(&absolute).unwrap_or(absolute)
-}
-
-fn absolute_glob(glob: &str) -> String {
-    if glob.starts_with('/') || glob.is_empty() {
-        return glob.to_owned();
-    }
-    let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
-    format!(
-        "{}/{}",
-        here.display(),
-        glob.strip_prefix("./").unwrap_or(glob)
-    )
 }

@@ -166,7 +166,7 @@ fn check_says_what_would_be_tailed_and_where_it_goes() {
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success());
     assert!(
-        said.contains("a.log") && said.contains("1 files") && said.contains(&rig.sink.url()),
+        said.contains("a.log") && said.contains("1 file,") && said.contains(&rig.sink.url()),
         "{said}"
     );
 }

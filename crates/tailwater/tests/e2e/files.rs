@@ -31,6 +31,7 @@ fn fifty_files_written_together_arrive_whole() {
 #[test]
 fn a_file_deleted_with_unread_lines_is_read_to_its_end() {
     let mut rig = Rig::new("", "");
+    rig.config = rig.config.replace("max_bytes: 64KiB", "max_bytes: 16KiB");
     rig.config.push_str("    queue: { max_bytes: 16KiB }\n");
     let port = rig.sink.port();
     let mut agent = rig.start();

@@ -159,6 +159,7 @@ fn copytruncate_delivers_every_line_that_a_caught_up_reader_could_see() {
 #[test]
 fn a_sink_that_is_down_through_ten_rotations_gets_every_line_in_order() {
     let mut rig = Rig::new("", "");
+    rig.config = rig.config.replace("max_bytes: 64KiB", "max_bytes: 16KiB");
     rig.config
         .push_str("    queue: { max_bytes: 16KiB }\n    max_in_flight: 1\n");
     let port = rig.sink.port();

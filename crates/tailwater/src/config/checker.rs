@@ -1,0 +1,154 @@
+//! Collecting what is wrong, with its place.
+
+use super::diagnostic::Diagnostic;
+use super::expand::Expanded;
+use super::keys;
+use super::shape::{Fault, ShapeError};
+use super::tree::{KeyPath, Node, NodeKind, Part, Place};
+
+/// Collects errors, so that one run shows all of them.
+pub(crate) struct Checker<'a> {
+    tree: &'a Node,
+    expanded: &'a Expanded,
+    found: Vec<Diagnostic>,
+}
+
+impl<'a> Checker<'a> {
+    pub(crate) fn new(tree: &'a Node, expanded: &'a Expanded) -> Self {
+        Self {
+            tree,
+            expanded,
+            found: Vec::new(),
+        }
+    }
+
+    /// Returns what was found, in no order.
+    pub(crate) fn into_found(self) -> Vec<Diagnostic> {
+        self.found
+    }
+
+    /// Adds an error about the value at `path`.
+    pub(crate) fn fail(
+        &mut self,
+        path: &KeyPath,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        let diagnostic = Diagnostic::new(message, self.tree.place_of(path, Part::Value));
+        self.found
+            .push(diagnostic.note(help).example(keys::example(path)));
+    }
+
+    /// Adds an error about the key at `path`.
+    pub(crate) fn fail_key(
+        &mut self,
+        path: &KeyPath,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        let place = self.tree.place_of(path, Part::Key);
+        self.found.push(Diagnostic::new(message, place).note(help));
+    }
+
+    /// Adds an error about the value at `path` that should be one of a few words.
+    pub(crate) fn fail_word(&mut self, path: &KeyPath, message: impl Into<String>, valid: &[&str]) {
+        let written = self.written(path).unwrap_or_default();
+        let diagnostic = Diagnostic::new(message, self.tree.place_of(path, Part::Value));
+        self.found
+            .push(suggest(diagnostic, &written, valid).valid(valid));
+    }
+
+    /// Returns the value at `path` as the file has it, its variables not expanded.
+    pub(crate) fn written(&self, path: &KeyPath) -> Option<String> {
+        match &self.tree.at(path)?.kind {
+            NodeKind::Scalar(scalar) => Some(scalar.written.clone()),
+            NodeKind::Null | NodeKind::List(_) | NodeKind::Map(_) => None,
+        }
+    }
+
+    /// Takes the values of variables out of a text that somebody else made.
+    pub(crate) fn without_variables(&self, text: &str) -> String {
+        self.expanded.hide(text)
+    }
+
+    /// Adds an error about the settings of a sink, in the sink's own words.
+    pub(crate) fn fail_settings(&mut self, path: &KeyPath, reason: &str) {
+        let reason = self.expanded.hide(reason);
+        let message = format!("`{path}` cannot be used: {reason}");
+        let diagnostic = Diagnostic::new(message, self.tree.place_of(path, Part::Value));
+        self.found.push(diagnostic.example(keys::example(path)));
+    }
+
+    /// Adds an error of the shape.
+    pub(crate) fn fail_shape(&mut self, error: &ShapeError) {
+        let path = error.path();
+        let place = self.tree.place_of(&path, error.part);
+        self.found.push(match &error.fault {
+            Fault::UnknownKey { name, valid } => unknown_key(&path, name, valid, place),
+            Fault::UnknownWord { valid } => {
+                let written = self.written(&path).unwrap_or_default();
+                let diagnostic =
+                    Diagnostic::new(format!("`{path}` is not one of the words it may be"), place);
+                suggest(diagnostic, &written, valid).valid(valid)
+            }
+            Fault::WrongKind { found, expected } => Diagnostic::new(
+                format!("{} has the wrong kind of value", subject(&path)),
+                place,
+            )
+            .label(format!("expected {expected}, found {found}"))
+            .example(keys::example(&path)),
+            Fault::BadValue { expected } => {
+                Diagnostic::new(format!("`{path}` has a value that is not possible"), place)
+                    .label(format!("expected {expected}"))
+                    .example(keys::example(&path))
+            }
+            Fault::MissingKey { name } => {
+                Diagnostic::new(format!("`{path}` needs a key `{name}`"), place)
+                    .label(format!("`{name}` is missing here"))
+                    .example(keys::example(&path.key(name)))
+            }
+            Fault::Other(reason) => {
+                let reason = self.expanded.hide(reason);
+                Diagnostic::new(format!("`{path}`: {reason}"), place).example(keys::example(&path))
+            }
+            Fault::BadVariable => {
+                Diagnostic::new(format!("`{path}` cannot be what the variable holds"), place)
+                    .label("what it holds is not shown")
+                    .example(keys::example(&path))
+            }
+        });
+    }
+}
+
+fn subject(path: &KeyPath) -> String {
+    if path.0.is_empty() {
+        "the configuration".to_owned()
+    } else {
+        format!("`{path}`")
+    }
+}
+
+fn unknown_key(path: &KeyPath, name: &str, valid: &[&str], place: Option<Place>) -> Diagnostic {
+    let mut parent = path.clone();
+    parent.0.pop();
+    let message = match parent.to_string().as_str() {
+        "" => format!("unknown key `{name}`"),
+        above => format!("unknown key `{name}` in `{above}`"),
+    };
+    let diagnostic = Diagnostic::new(message, place);
+    if let Some(what) = keys::not_here(path) {
+        return diagnostic.note(what).valid(valid);
+    }
+    let nearest = keys::nearest(name, valid);
+    let example = nearest.and_then(|nearest| keys::example(&parent.key(nearest)));
+    suggest(diagnostic, name, valid)
+        .valid(valid)
+        .example(example.or_else(|| keys::example(&parent)))
+}
+
+fn suggest(diagnostic: Diagnostic, written: &str, valid: &[&str]) -> Diagnostic {
+    match keys::nearest(written, valid) {
+        Some(nearest) => diagnostic.label(format!("did you mean `{nearest}`?")),
+        None => diagnostic,
+    }
+}

@@ -1,0 +1,242 @@
+//! What is known of the keys beside their types: how they are written, and which come later.
+
+use super::tree::{KeyPath, Step};
+
+/// How keys are written. `*` stands for the name of a source or a sink.
+const EXAMPLES: &[(&str, &str)] = &[
+    (
+        "",
+        "sources: { nginx: { include: [\"/var/log/nginx/*.log\"] } }",
+    ),
+    ("data_dir", "data_dir: /var/lib/tailwater"),
+    ("server", "server: { listen: \"127.0.0.1:9080\" }"),
+    ("server.listen", "listen: \"127.0.0.1:9080\""),
+    ("shutdown_timeout", "shutdown_timeout: 10s"),
+    ("checkpoint_interval", "checkpoint_interval: 1s"),
+    ("workers", "workers: 1"),
+    ("memory_limit", "memory_limit: 64MiB"),
+    ("log", "log: { level: info, format: json }"),
+    ("log.level", "level: info"),
+    ("log.format", "format: json"),
+    ("tailing", "tailing: { watch: auto, rotate_wait: 1s }"),
+    ("tailing.watch", "watch: auto"),
+    ("tailing.poll_interval", "poll_interval: 250ms"),
+    ("tailing.rescan_interval", "rescan_interval: 1m"),
+    ("tailing.rotate_wait", "rotate_wait: 1s"),
+    ("tailing.close_idle", "close_idle: 5m"),
+    ("tailing.max_open_files", "max_open_files: 4096"),
+    ("tailing.max_files", "max_files: 100000"),
+    ("tailing.allowed_roots", "allowed_roots: [/srv/logs]"),
+    (
+        "sources",
+        "sources: { nginx: { include: [\"/var/log/nginx/*.log\"] } }",
+    ),
+    (
+        "sources.*",
+        "nginx: { include: [\"/var/log/nginx/*.log\"], labels: { job: nginx } }",
+    ),
+    ("sources.*.include", "include: [\"/var/log/nginx/*.log\"]"),
+    (
+        "sources.*.exclude",
+        "exclude: [\"/var/log/nginx/debug*.log\"]",
+    ),
+    ("sources.*.labels", "labels: { job: nginx }"),
+    ("sources.*.path_label", "path_label: filename"),
+    (
+        "sources.*.structured_metadata",
+        "structured_metadata: { team: shop }",
+    ),
+    ("sources.*.offset_metadata", "offset_metadata: offset"),
+    ("sources.*.tenant", "tenant: shop"),
+    ("sources.*.read_from", "read_from: end"),
+    ("sources.*.ignore_older", "ignore_older: 24h"),
+    ("sources.*.encoding", "encoding: utf-16le"),
+    ("sources.*.max_line_bytes", "max_line_bytes: 256KiB"),
+    ("sources.*.over_limit", "over_limit: split"),
+    ("sources.*.partial_line_timeout", "partial_line_timeout: 5s"),
+    ("sources.*.sinks", "sinks: [central]"),
+    (
+        "sinks",
+        "sinks: { central: { loki: { url: \"http://loki:3100\" } } }",
+    ),
+    (
+        "sinks.*",
+        "central: { loki: { url: \"http://loki:3100\" } }",
+    ),
+    ("sinks.*.loki", "loki: { url: \"http://loki:3100\" }"),
+    (
+        "sinks.*.loki.url",
+        "url: \"http://loki:3100/loki/api/v1/push\"",
+    ),
+    ("sinks.*.loki.tenant", "tenant: shop"),
+    (
+        "sinks.*.loki.basic_auth",
+        "basic_auth: { username: shop, password_file: /etc/tailwater/password }",
+    ),
+    (
+        "sinks.*.loki.bearer_token_file",
+        "bearer_token_file: /etc/tailwater/token",
+    ),
+    (
+        "sinks.*.loki.tls",
+        "tls: { ca_file: /etc/tailwater/ca.pem }",
+    ),
+    ("sinks.*.loki.timeout", "timeout: 10s"),
+    ("sinks.*.loki.connect_timeout", "connect_timeout: 5s"),
+    (
+        "sinks.*.file",
+        "file: { path: /var/lib/tailwater/lines.ndjson }",
+    ),
+    ("sinks.*.file.path", "path: /var/lib/tailwater/lines.ndjson"),
+    ("sinks.*.file.format", "format: ndjson"),
+    ("sinks.*.file.max_bytes", "max_bytes: 1GiB"),
+    ("sinks.*.batch", "batch: { max_bytes: 1MiB, max_wait: 1s }"),
+    ("sinks.*.batch.max_bytes", "max_bytes: 1MiB"),
+    ("sinks.*.batch.max_records", "max_records: 65536"),
+    ("sinks.*.batch.max_wait", "max_wait: 1s"),
+    ("sinks.*.max_in_flight", "max_in_flight: 4"),
+    ("sinks.*.queue", "queue: { max_bytes: 4MiB }"),
+    ("sinks.*.queue.max_bytes", "max_bytes: 4MiB"),
+    ("sinks.*.retry", "retry: { min_wait: 500ms, max_wait: 30s }"),
+    ("sinks.*.retry.min_wait", "min_wait: 500ms"),
+    ("sinks.*.retry.max_wait", "max_wait: 30s"),
+    ("sinks.*.when_full", "when_full: block"),
+];
+
+/// Keys that an operator may know from elsewhere, and what is to be said about them.
+const NOT_HERE: &[(&str, &str)] = &[
+    ("sources.*.stages", NOT_YET),
+    ("sources.*.preset", NOT_YET),
+    ("sources.*.rate_limit", NOT_YET),
+    ("sources.*.when_full", NOT_YET),
+    ("sinks.*.spill", NOT_YET),
+    (
+        "sinks.*.type",
+        "the kind of a sink is a key: `loki: { url: … }` in place of `type: loki`",
+    ),
+    (
+        "sinks.*.url",
+        "it belongs below the kind of the sink: `loki: { url: … }`",
+    ),
+    (
+        "sources.*.path",
+        "the files of a source are named by `include: [\"/var/log/nginx/*.log\"]`",
+    ),
+    (
+        "sources.*.paths",
+        "the files of a source are named by `include: [\"/var/log/nginx/*.log\"]`",
+    ),
+    ("scrape_configs", PROMTAIL),
+    ("clients", PROMTAIL),
+    ("positions", PROMTAIL),
+];
+
+const NOT_YET: &str = "this key is not in this version";
+
+const PROMTAIL: &str = "this is a key of Promtail, whose configuration this version does not read";
+
+/// Returns how the key at `path` is written, if that is known.
+pub(crate) fn example(path: &KeyPath) -> Option<&'static str> {
+    find(EXAMPLES, path)
+}
+
+/// Returns what is to be said about a key that is not known, where it is known from elsewhere.
+pub(crate) fn not_here(path: &KeyPath) -> Option<&'static str> {
+    find(NOT_HERE, path)
+}
+
+fn find(table: &[(&str, &'static str)], path: &KeyPath) -> Option<&'static str> {
+    let pattern = pattern_of(path);
+    table
+        .iter()
+        .find(|(known, _)| *known == pattern)
+        .map(|(_, text)| *text)
+}
+
+fn pattern_of(path: &KeyPath) -> String {
+    let mut names = Vec::new();
+    for step in &path.0 {
+        let Step::Key(name) = step else { continue };
+        let is_named_by_operator =
+            names.len() == 1 && names.iter().any(|top| ["sources", "sinks"].contains(top));
+        names.push(if is_named_by_operator {
+            "*"
+        } else {
+            name.as_str()
+        });
+    }
+    names.join(".")
+}
+
+/// Returns the valid word that is nearest to `written`, if one is near enough to be meant.
+pub(crate) fn nearest<'a>(written: &str, valid: &[&'a str]) -> Option<&'a str> {
+    let near = |word: &&str| distance(written, word) <= 1 + word.len().min(written.len()) / 3;
+    let by_distance = valid.iter().copied().filter(near);
+    by_distance
+        .min_by_key(|word| distance(written, word))
+        .or_else(|| {
+            let holds = |word: &&str| {
+                written.len() >= 4 && (word.contains(written) || written.contains(word))
+            };
+            valid.iter().copied().find(holds)
+        })
+}
+
+/// Returns how many letters must be added, removed, changed, or swapped with the next one.
+pub(crate) fn distance(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut before_last: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=to.len()).collect();
+    let mut previous = None;
+    for (row, letter) in from.chars().enumerate() {
+        let mut current = vec![row + 1];
+        for (column, other) in to.iter().enumerate() {
+            let cell = |line: &[usize], back: usize| {
+                (column + 1)
+                    .checked_sub(back)
+                    .and_then(|at| line.get(at))
+                    .copied()
+            };
+            let changed = cell(&last, 1).map(|cost| cost + usize::from(letter != *other));
+            let inserted = cell(&current, 1).map(|cost| cost + 1);
+            let removed = cell(&last, 0).map(|cost| cost + 1);
+            let before = column.checked_sub(1).and_then(|at| to.get(at));
+            let is_swap = previous == Some(*other) && before == Some(&letter);
+            let swapped = cell(&before_last, 2)
+                .filter(|_| is_swap)
+                .map(|cost| cost + 1);
+            let cheapest = [changed, inserted, removed, swapped]
+                .into_iter()
+                .flatten()
+                .min();
+            current.push(cheapest.unwrap_or(usize::MAX));
+        }
+        before_last = last;
+        last = current;
+        previous = Some(letter);
+    }
+    last.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_distance_of_words_counts_letters_and_swaps() {
+        assert_eq!(distance("lables", "labels"), 1);
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("same", "same"), 0);
+        assert_eq!(distance("inclde", "include"), 1);
+        assert_eq!(distance("kitten", "sitting"), 3);
+    }
+
+    #[test]
+    fn the_nearest_word_is_one_that_may_be_meant() {
+        let valid = ["include", "exclude", "labels", "sinks", "bearer_token"];
+        assert_eq!(nearest("includes", &valid), Some("include"));
+        assert_eq!(nearest("lables", &valid), Some("labels"));
+        assert_eq!(nearest("token", &valid), Some("bearer_token"));
+        assert_eq!(nearest("zebra", &valid), None);
+    }
+}
