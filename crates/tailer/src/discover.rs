@@ -923,6 +923,8 @@ fn read_head(opened: &OpenedLog) -> Vec<u8> {
     let mut head = vec![0; usize::from(WINDOW_BYTES)];
     let read = read_at(&opened.file, &mut head, 0).unwrap_or(0);
     head.truncate(read);
+    // Thousands of short files may be found in one turn.
+    head.shrink_to_fit();
     head
 }
 

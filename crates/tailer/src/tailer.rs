@@ -159,6 +159,11 @@ pub struct Now {
 /// Events are read at most this often: what is written in between is read at once.
 const LISTEN_INTERVAL: Duration = Duration::from_millis(10);
 
+/// How often descriptors are looked through: a quarter of the quiet time they must have had.
+fn closing_interval(limits: &TailerLimits) -> Duration {
+    (limits.close_idle / 4).max(Duration::from_millis(10))
+}
+
 /// Follows the files of one pipeline thread. `R` is what the engine keeps beside each cursor.
 #[derive(Debug)]
 pub struct Tailer<R> {
@@ -187,6 +192,8 @@ pub struct Tailer<R> {
     pub(crate) postponed: Vec<DirId>,
     next_listen: Instant,
     next_poll: Instant,
+    /// When descriptors are looked through next for those that can be closed.
+    next_close: Instant,
     next_rescan: Instant,
     polls: u32,
 }
@@ -200,6 +207,7 @@ impl<R> Tailer<R> {
         waker: Waker,
         now: Now,
     ) -> Self {
+        let limits_close = closing_interval(&limits);
         Self {
             watch: Watch::open(limits.watch, waker),
             next_id: u64::from(limits.shard) << 48,
@@ -224,6 +232,7 @@ impl<R> Tailer<R> {
             postponed: Vec::new(),
             next_listen: now.instant,
             next_poll: now.instant,
+            next_close: now.instant + limits_close,
             polls: 0,
         }
     }
@@ -240,6 +249,9 @@ impl<R> Tailer<R> {
         }
         if let Some(deadline) = deadline {
             until = until.min(deadline);
+        }
+        if !self.opened.is_empty() {
+            until = until.min(self.next_close);
         }
         if !self.postponed.is_empty() {
             until = until.min(now + LISTEN_INTERVAL);
@@ -271,6 +283,10 @@ impl<R> Tailer<R> {
         if self.is_initial || now.instant >= self.next_poll {
             self.next_poll = now.instant + self.limits.poll_interval;
             self.poll(now);
+        }
+        if now.instant >= self.next_close {
+            self.next_close = now.instant + closing_interval(&self.limits);
+            self.close_idle(now.instant);
         }
         for id in std::mem::take(&mut self.postponed) {
             if let Some(dir) = self.dirs.get_mut(&id) {
@@ -540,7 +556,6 @@ impl<R> Tailer<R> {
     fn needs_polling(&self) -> bool {
         !self.attention.is_empty()
             || !self.retries.is_empty()
-            || !self.opened.is_empty()
             || self.dirs.values().any(|dir| !dir.has_events)
             || self.has_missing_root()
     }
@@ -579,7 +594,6 @@ impl<R> Tailer<R> {
                 }
             }
         }
-        self.close_idle(now.instant);
     }
 
     /// Looks at one file that events do not tell of.
