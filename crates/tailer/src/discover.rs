@@ -195,7 +195,7 @@ impl<R> crate::Tailer<R> {
         let renamed = self.follow_renames(id, &difference, now);
         for tail in &difference.lost {
             if !renamed.contains(tail) {
-                self.lose_name(*tail, &difference.directory, now);
+                self.lose_name(*tail, id, &difference.directory, now);
             }
         }
         if difference.is_mine {
@@ -279,7 +279,9 @@ impl<R> crate::Tailer<R> {
                 .as_ref()
                 .is_some_and(|current| *current != path);
             if has_other_name && !difference.lost.contains(&tail) {
-                continue; // A second name of the same file: its lines are read once.
+                // A second name of the same file: its lines are read once, whichever is written to.
+                self.set_entry(id, name, |entry| entry.file = Some(tail));
+                continue;
             }
             if !self.is_still(tail, &path) {
                 self.by_inode.remove(&(difference.device, inode));
@@ -322,7 +324,7 @@ impl<R> crate::Tailer<R> {
     }
 
     /// A file's name is gone, and no other name of it was found.
-    fn lose_name(&mut self, tail: TailId, directory: &Path, now: Now) {
+    fn lose_name(&mut self, tail: TailId, id: DirId, directory: &Path, now: Now) {
         let Some(file) = self.files.get_mut(&tail) else {
             return;
         };
@@ -331,6 +333,18 @@ impl<R> crate::Tailer<R> {
             .as_ref()
             .is_none_or(|current| current.parent() != Some(directory))
         {
+            return;
+        }
+        // Another name of it may be left in the same directory.
+        let left = self.dirs.get(&id).and_then(|dir| {
+            let mut names = dir
+                .names
+                .iter()
+                .filter(|(_, entry)| entry.file == Some(tail));
+            names.next().map(|(name, _)| dir.path.join(name))
+        });
+        if left.is_some() {
+            file.current = left;
             return;
         }
         file.current = None;
@@ -533,7 +547,11 @@ impl<R> crate::Tailer<R> {
             let Some(source) = self.source_of(&path) else {
                 continue;
             };
-            if self.by_inode.contains_key(&(difference.device, inode)) || self.is_excluded(&path) {
+            if let Some(&tail) = self.by_inode.get(&(difference.device, inode)) {
+                self.set_entry(id, name, |entry| entry.file = Some(tail));
+                continue;
+            }
+            if self.is_excluded(&path) {
                 continue;
             }
             match self.open_listed(id, name, inode, source, now) {
@@ -870,7 +888,7 @@ impl<R> crate::Tailer<R> {
             self.dir_by_path.remove(&path);
             self.watch.remove(id);
             for tail in dir.names.values().filter_map(|entry| entry.file) {
-                self.lose_name(tail, &path, now);
+                self.lose_name(tail, id, &path, now);
             }
         }
     }

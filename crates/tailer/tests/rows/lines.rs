@@ -1,0 +1,95 @@
+//! Lines as they come: rows F16, F18, F20 to F23.
+
+use std::io::Write as _;
+
+use crate::host::Host;
+
+/// 15: neighbors of a long line are whole, the long one is cut and counted, nothing is read twice.
+#[test]
+fn long_lines_stop_no_file() {
+    for len in [
+        31 << 10,
+        (32 << 10) - 1,
+        32 << 10,
+        64 << 10,
+        (64 << 10) + 1,
+        1 << 20,
+        10 << 20,
+    ] {
+        let mut host = Host::new();
+        host.append("a.log", format!("before\n{}\nafter\n", "y".repeat(len)));
+        host.settle();
+        assert_eq!(host.read.len(), 3, "{len}");
+        assert_eq!(
+            (host.lines()[0].as_str(), host.lines()[2].as_str()),
+            ("before", "after")
+        );
+        let is_cut = len > 64 << 10;
+        assert_eq!(host.counts.truncated_lines, u64::from(is_cut), "{len}");
+        assert!(host.read[1].1.len() <= 64 << 10);
+    }
+}
+
+/// 17, and 22 of the other list.
+#[test]
+fn any_bytes_make_lines() {
+    let mut host = Host::new();
+    host.append(
+        "a.log",
+        b"\xEF\xBB\xBFbom\r\n\n\r\nlone\rcr\nnul\0\xFF\x1b\nend\n",
+    );
+    host.settle();
+    let lines: Vec<&[u8]> = host.read.iter().map(|(_, line, _)| &line[..]).collect();
+    let expected: Vec<&[u8]> = vec![b"bom", b"", b"", b"lone\rcr", b"nul\0\xFF\x1b", b"end"];
+    assert_eq!(lines, expected);
+}
+
+/// F21: UTF-16 by its mark, both ways round.
+#[test]
+fn utf_16_files_are_read_as_text() {
+    for is_little in [true, false] {
+        let mut host = Host::new();
+        let bytes: Vec<u8> = "\u{FEFF}zwölf\r\nℝ😀\n"
+            .encode_utf16()
+            .flat_map(|unit| {
+                if is_little {
+                    unit.to_le_bytes()
+                } else {
+                    unit.to_be_bytes()
+                }
+            })
+            .collect();
+        host.append("a.log", bytes);
+        host.settle();
+        assert_eq!(host.lines(), ["zwölf", "ℝ😀"]);
+    }
+}
+
+/// F16 and 24 of the other list: a writer of single bytes tears nothing.
+#[test]
+fn a_writer_of_single_bytes_tears_no_line() {
+    let mut host = Host::new();
+    let mut writer = host.append("a.log", "");
+    for byte in b"one\ntwo\nthree\n" {
+        writer.write_all(&[*byte]).unwrap();
+        host.turn();
+    }
+    assert_eq!(host.lines(), ["one", "two", "three"]);
+}
+
+/// 23: the offset is that of the line's first byte.
+#[test]
+fn the_offset_of_a_line_is_where_it_begins() {
+    let mut host = Host::new();
+    let text: String = (0..20_000)
+        .map(|line| format!("{}\n", "z".repeat(line % 61)))
+        .collect();
+    host.append("a.log", &text);
+    host.settle();
+    let mut offset = 0;
+    for (_, line, start) in &host.read {
+        assert_eq!(*start, offset);
+        offset += line.len() as u64 + 1;
+    }
+    assert_eq!(offset, text.len() as u64);
+}
