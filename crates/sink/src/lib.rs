@@ -5,6 +5,8 @@
 //! knows files, positions or other sinks.
 
 mod backoff;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod deliver;
 mod encode;
 mod quantity;

@@ -1,165 +1,260 @@
 //! What Loki's answers mean.
 //!
 //! A body may quote labels, and a proxy's may quote anything: what is reported is the kind and the
-//! numbers, never the words.
+//! figures, never the words.
 //!
-//! Source: Loki 3.6, `pkg/validation/validate.go`, `pkg/ingester/stream.go`.
+//! Source: Loki 3.6, `pkg/validation/validate.go`, `pkg/ingester/stream.go`,
+//! `pkg/loghttp/push/push.go`.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use tailwater_sink::{DeliverError, Delivered, Ignored};
 
-/// Phrases of Loki's refusals and what they are called in our metrics, the more telling first.
-const REFUSALS: [(&str, &str); 13] = [
-    ("timestamp too old", "too_old"),
-    ("timestamp too new", "too_new"),
-    ("too far behind", "too_far_behind"),
-    ("max entry size", "line_too_long"),
-    ("structured metadata", "metadata"),
-    ("label name", "labels"),
-    ("label value", "labels"),
-    ("error parsing labels", "labels"),
-    ("at least one label pair", "labels"),
-    ("missing required labels", "labels"),
-    ("out of order", "out_of_order"),
-    ("entry too far behind", "too_far_behind"),
-    ("total ignored", "ignored"),
+/// One answer, as far as it was read.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) retry_after: Option<Duration>,
+    /// The first bytes of the body.
+    pub(crate) body: Vec<u8>,
+}
+
+/// A complaint of Loki's.
+struct Complaint {
+    /// What its text always holds.
+    phrase: &'static str,
+    /// What it is called in our metrics.
+    reason: &'static str,
+    /// Names of figures, and the words that stand before each.
+    figures: &'static [(&'static str, &'static str)],
+}
+
+const fn complaint(phrase: &'static str, reason: &'static str) -> Complaint {
+    Complaint {
+        phrase,
+        reason,
+        figures: &[],
+    }
+}
+
+/// What Loki says of a request it will never take: the more telling first.
+const REFUSALS: &[Complaint] = &[
+    complaint("has timestamp too old", "too_old"),
+    complaint("has timestamp too new", "too_new"),
+    complaint("entry too far behind", "too_far_behind"),
+    complaint("entry out of order", "out_of_order"),
+    Complaint {
+        phrase: "max entry size",
+        reason: "line_too_long",
+        figures: &[
+            ("limit_bytes", "max entry size '"),
+            ("line_bytes", "adding an entry with length '"),
+        ],
+    },
+    Complaint {
+        phrase: "structured metadata too large",
+        reason: "metadata",
+        figures: &[
+            ("metadata_bytes", "structured metadata too large: '"),
+            ("limit_bytes", "limit: '"),
+        ],
+    },
+    Complaint {
+        phrase: "too many structured metadata labels",
+        reason: "metadata",
+        figures: &[
+            ("metadata_count", "too many structured metadata labels: '"),
+            ("limit", "limit: '"),
+        ],
+    },
+    complaint("includes structured metadata", "metadata"),
+    Complaint {
+        phrase: "label names; limit",
+        reason: "labels",
+        figures: &[("limit", "label names; limit ")],
+    },
+    complaint("label name too long", "labels"),
+    complaint("label value too long", "labels"),
+    complaint("duplicate label name", "labels"),
+    complaint("at least one label pair is required", "labels"),
+    complaint("error parsing labels", "labels"),
+    complaint("missing required labels", "labels"),
+    complaint("couldn't parse push request", "decode"),
+    complaint("snappy: ", "decode"),
+    complaint("proto: ", "decode"),
+    complaint("unexpected EOF", "decode"),
 ];
 
-/// Says what to do about an answer.
-pub(crate) fn judge(
-    status: u16,
-    body: &[u8],
-    retry_after: Option<Duration>,
-) -> Result<Delivered, DeliverError> {
-    let retry = |reason| {
-        Err(DeliverError::Retryable {
-            reason,
-            detail: describe(status, body),
-            retry_after,
-        })
-    };
-    match status {
-        // A blocked tenant is answered with this status: the lines were thrown away.
-        260 => retry("blocked"),
+/// What Loki says of a request it may take later.
+const LIMITS: &[Complaint] = &[
+    Complaint {
+        phrase: "ingestion rate limit exceeded",
+        reason: "rate_limited",
+        figures: &[
+            ("limit_bytes_per_second", "(limit: "),
+            ("request_bytes", "lines totaling '"),
+        ],
+    },
+    complaint("er stream rate limit exceeded", "stream_rate_limited"),
+    complaint("maximum active stream limit", "stream_limit"),
+];
+
+const TOO_LARGE: Complaint = Complaint {
+    phrase: "request body too large",
+    reason: "too_large",
+    figures: &[
+        ("request_bytes", "request body too large: "),
+        ("limit_bytes", "limit: "),
+    ],
+};
+
+/// Says what to do about the answer to a batch of `records` records.
+///
+/// # Errors
+/// [`DeliverError`] for every answer that does not say that all of it is stored.
+pub(crate) fn judge(answer: &Answer, records: u32) -> Result<Delivered, DeliverError> {
+    let text = String::from_utf8_lossy(&answer.body);
+    match answer.status {
+        // A blocked tenant is answered like this by default: the lines were thrown away.
+        260 => Err(retryable(answer, "blocked", &[], &text)),
         200..=299 => Ok(Delivered),
-        400 => Err(DeliverError::Refused {
-            reason: refusal(body),
-            detail: describe(status, body),
-            ignored: total_ignored(body),
-        }),
+        400 => {
+            let complaint = find(REFUSALS, &text);
+            Err(DeliverError::Refused {
+                reason: complaint.map_or("invalid", |complaint| complaint.reason),
+                detail: detail(answer, complaint.map_or(&[], |found| found.figures), &text),
+                ignored: ignored(&text).filter(|ignored| ignored.out_of == u64::from(records)),
+            })
+        }
         413 => Err(DeliverError::Refused {
-            reason: "too_large",
-            detail: describe(status, body),
+            reason: TOO_LARGE.reason,
+            detail: detail(answer, TOO_LARGE.figures, &text),
             ignored: None,
         }),
-        401 => retry("unauthorized"),
-        403 => retry("forbidden"),
-        404 => retry("not_found"),
-        429 => retry("rate_limited"),
-        300..=399 => retry("redirect"),
-        500 => retry("http_500"),
-        502 => retry("http_502"),
-        503 => retry("http_503"),
-        504 => retry("http_504"),
-        501..=599 => retry("http_5xx"),
-        _ => retry("http_4xx"),
+        429 => {
+            let limit = find(LIMITS, &text);
+            let reason = limit.map_or("rate_limited", |limit| limit.reason);
+            let figures = limit.map_or(&[][..], |limit| limit.figures);
+            Err(retryable(answer, reason, figures, &text))
+        }
+        status => Err(retryable(answer, status_reason(status), &[], &text)),
     }
 }
 
-fn refusal(body: &[u8]) -> &'static str {
-    let text = String::from_utf8_lossy(body);
-    REFUSALS
+fn retryable(
+    answer: &Answer,
+    reason: &'static str,
+    figures: &[(&str, &str)],
+    text: &str,
+) -> DeliverError {
+    DeliverError::Retryable {
+        reason,
+        detail: detail(answer, figures, text),
+        retry_after: answer.retry_after,
+    }
+}
+
+fn find<'a>(complaints: &'a [Complaint], text: &str) -> Option<&'a Complaint> {
+    complaints
         .iter()
-        .find(|(phrase, _)| text.contains(phrase))
-        .map_or("invalid", |(_, reason)| reason)
+        .find(|complaint| text.contains(complaint.phrase))
 }
 
-fn describe(status: u16, body: &[u8]) -> String {
-    let kind = refusal(body);
-    if status == 400 && kind != "invalid" {
-        return format!("status 400, {kind}");
+/// Names the status, the size of the body, and the figures that are found in it.
+fn detail(answer: &Answer, figures: &[(&str, &str)], text: &str) -> String {
+    let mut detail = format!(
+        "status {}, {} bytes of answer",
+        answer.status,
+        answer.body.len()
+    );
+    for (name, words) in figures {
+        let figure = text.split_once(words).and_then(|(_, after)| number(after));
+        if let Some(figure) = figure {
+            write!(detail, ", {name} {figure}").expect("writing to a string cannot fail");
+        }
     }
-    format!("status {status}, answer of {} bytes", body.len())
+    detail
 }
 
-/// Adds up `total ignored: X out of Y` over the streams of an answer.
-fn total_ignored(body: &[u8]) -> Option<Ignored> {
-    let text = String::from_utf8_lossy(body);
+/// Reads the number that a text begins with.
+fn number(text: &str) -> Option<u64> {
+    let end = text
+        .find(|char: char| !char.is_ascii_digit())
+        .unwrap_or(text.len());
+    text.get(..end)?.parse().ok()
+}
+
+/// Adds up `user '…', total ignored: X out of Y` over the lines of an answer.
+///
+/// The figure decides how many records count as stored, so it is taken only from where Loki writes it:
+/// the beginning of a line, before the labels, which quote a line break and so cannot forge one. An
+/// ingester's answer speaks of the last stream of a request alone (`instance.Push`): whether the sum
+/// accounts for a whole batch is for the caller to check.
+fn ignored(text: &str) -> Option<Ignored> {
     let mut sum: Option<Ignored> = None;
-    for part in text.split("total ignored: ").skip(1) {
-        let (ignored, rest) = part.split_once(" out of ")?;
-        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-        let (ignored, out_of) = (
-            ignored.trim().parse::<u64>().ok()?,
-            digits.parse::<u64>().ok()?,
-        );
-        let total = sum.get_or_insert(Ignored {
+    for line in text.lines() {
+        let Some((_, figures)) = line
+            .strip_prefix("user '")
+            .and_then(|line| line.split_once("', total ignored: "))
+        else {
+            continue;
+        };
+        let (_, total) = figures.split_once(" out of ")?;
+        let (ignored, out_of) = (number(figures)?, number(total)?);
+        if ignored > out_of {
+            return None;
+        }
+        let so_far = sum.unwrap_or(Ignored {
             ignored: 0,
             out_of: 0,
         });
-        total.ignored = total.ignored.saturating_add(ignored);
-        total.out_of = total.out_of.saturating_add(out_of);
+        sum = Some(Ignored {
+            ignored: so_far.ignored.checked_add(ignored)?,
+            out_of: so_far.out_of.checked_add(out_of)?,
+        });
     }
     sum
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Statuses that are met and told apart.
+const STATUS_REASONS: [(u16, &str); 21] = [
+    (301, "http_301"),
+    (302, "http_302"),
+    (303, "http_303"),
+    (307, "http_307"),
+    (308, "http_308"),
+    (401, "unauthorized"),
+    (403, "forbidden"),
+    (404, "http_404"),
+    (405, "http_405"),
+    (407, "http_407"),
+    (408, "http_408"),
+    (411, "http_411"),
+    (415, "http_415"),
+    (422, "http_422"),
+    (431, "http_431"),
+    (500, "http_500"),
+    (501, "http_501"),
+    (502, "http_502"),
+    (503, "http_503"),
+    (504, "http_504"),
+    (507, "http_507"),
+];
 
-    fn reason(status: u16, body: &str) -> &'static str {
-        match judge(status, body.as_bytes(), None) {
-            Ok(Delivered) => "delivered",
-            Err(DeliverError::Retryable { reason, .. } | DeliverError::Refused { reason, .. }) => {
-                reason
-            }
-        }
+/// Names a status in our metrics, with few enough names for a label.
+fn status_reason(status: u16) -> &'static str {
+    let known = STATUS_REASONS.iter().find(|(known, _)| *known == status);
+    if let Some((_, reason)) = known {
+        return reason;
     }
-
-    #[test]
-    fn every_answer_says_what_to_do() {
-        assert_eq!(reason(204, ""), "delivered");
-        assert_eq!(reason(260, "ingestion blocked for user x"), "blocked");
-        assert_eq!(reason(302, ""), "redirect");
-        assert_eq!(
-            reason(400, "entry for stream '{a=\"b\"}' has timestamp too old: x"),
-            "too_old"
-        );
-        assert_eq!(
-            reason(400, "max entry size '256' bytes exceeded for stream"),
-            "line_too_long"
-        );
-        assert_eq!(reason(400, "what is this"), "invalid");
-        assert_eq!(reason(401, "no org id"), "unauthorized");
-        assert_eq!(reason(413, ""), "too_large");
-        assert_eq!(reason(418, ""), "http_4xx");
-        assert_eq!(reason(429, "ingestion rate limit exceeded"), "rate_limited");
-        assert_eq!(reason(503, ""), "http_503");
-        assert_eq!(reason(599, ""), "http_5xx");
-    }
-
-    #[test]
-    fn ignored_entries_are_added_up_over_the_streams_of_an_answer() {
-        let body = b"entry with timestamp 1 ignored, reason: 'entry too far behind, x',\n\
-                     user 'a', total ignored: 2 out of 10 for stream: {a=\"b\"}\n\
-                     user 'a', total ignored: 3 out of 5 for stream: {a=\"c\"}";
-        assert_eq!(
-            total_ignored(body),
-            Some(Ignored {
-                ignored: 5,
-                out_of: 15
-            })
-        );
-        assert_eq!(total_ignored(b"total ignored: many out of 3"), None);
-        assert_eq!(total_ignored(b""), None);
-    }
-
-    #[test]
-    fn the_words_of_an_answer_are_never_repeated() {
-        let Err(error) = judge(400, b"bad line: hunter2", None) else {
-            panic!("refused")
-        };
-        assert!(!error.to_string().contains("hunter2"));
+    match status {
+        300..=399 => "http_3xx",
+        400..=499 => "http_4xx",
+        500..=599 => "http_5xx",
+        _ => "http_other",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,85 +1,91 @@
 //! Pushing sealed batches.
 
-use std::error::Error as _;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use base64::Engine as _;
 use bytes::Bytes;
-use reqwest::Url;
 use reqwest::header::{
-    AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER,
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
 };
+use reqwest::{Client, Response, Url};
 use tailwater_record::EncodedBatch;
-use tailwater_sink::{
-    Deliver, DeliverError, DeliverFuture, Delivered, Secret, SettingsError, SplitError,
-};
+use tailwater_sink::{Deliver, DeliverError, DeliverFuture, Delivered, SplitError};
 
-use crate::answer::judge;
-use crate::settings::{Encoding, LokiSettings};
+use crate::answer::{Answer, judge};
+use crate::credentials::Credentials;
+use crate::settings::Encoding;
 
 /// Bytes of an answer that are read: more is never needed, and a backend may send anything.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
+const TENANT: HeaderName = HeaderName::from_static("x-scope-orgid");
+
 /// Sends batches to one Loki.
-#[derive(Debug)]
 pub(crate) struct LokiDeliver {
-    url: Url,
-    client: reqwest::Client,
-    settings: LokiSettings,
-    credentials: Credentials,
-    headers: HeaderMap,
+    pub(crate) client: Client,
+    pub(crate) url: Url,
+    pub(crate) encoding: Encoding,
+    pub(crate) gzip_level: u32,
+    /// The tenant of a batch that names none.
+    pub(crate) tenant: Option<HeaderValue>,
+    pub(crate) credentials: Option<Credentials>,
+    /// Headers of the operator's.
+    pub(crate) headers: HeaderMap,
 }
 
 impl LokiDeliver {
-    pub(crate) fn new(
-        url: Url,
-        client: reqwest::Client,
-        settings: LokiSettings,
-        credentials: Credentials,
-        headers: HeaderMap,
-    ) -> Self {
-        Self {
-            url,
-            client,
-            settings,
-            credentials,
-            headers,
-        }
-    }
-
     async fn push(&self, batch: &EncodedBatch) -> Result<Delivered, DeliverError> {
-        let mut request = self
+        let response = self
             .client
             .post(self.url.clone())
-            .headers(self.headers.clone());
-        request = match self.settings.encoding {
-            Encoding::Protobuf => request.header(CONTENT_TYPE, "application/x-protobuf"),
-            Encoding::Json => request
-                .header(CONTENT_TYPE, "application/json")
-                .header(CONTENT_ENCODING, "gzip"),
-        };
-        if let Some(tenant) = batch.tenant.as_deref().or(self.settings.tenant.as_deref()) {
-            request = request.header("X-Scope-OrgID", tenant);
-        }
-        if let Some(authorization) = self.credentials.header() {
-            request = request.header(AUTHORIZATION, authorization);
-        }
-        let answer = request
+            .headers(self.headers_of(batch).await?)
             .body(batch.body.clone())
             .send()
             .await
-            .map_err(|error| transport(&error))?;
-        let status = answer.status().as_u16();
-        let retry_after = retry_after(answer.headers());
-        let body = read_answer(answer).await;
-        if status == 401 {
-            self.credentials.read_again();
+            .map_err(|error| crate::transport::failure(&error))?;
+        let answer = read_answer(response).await;
+        if answer.status == 401
+            && let Some(credentials) = &self.credentials
+        {
+            credentials.distrust();
         }
-        // A body that breaks off changes nothing about a status that says all: 2xx is sent after the
-        // batch was stored.
-        judge(status, &body, retry_after)
+        judge(&answer, batch.records())
+    }
+
+    async fn headers_of(&self, batch: &EncodedBatch) -> Result<HeaderMap, DeliverError> {
+        let mut headers = self.headers.clone();
+        match self.encoding {
+            Encoding::Protobuf => {
+                let protobuf = HeaderValue::from_static("application/x-protobuf");
+                headers.insert(CONTENT_TYPE, protobuf);
+            }
+            Encoding::Json => {
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            }
+        }
+        if let Some(tenant) = self.tenant_of(batch)? {
+            headers.insert(TENANT, tenant);
+        }
+        if let Some(credentials) = &self.credentials {
+            headers.insert(AUTHORIZATION, credentials.header().await);
+        }
+        Ok(headers)
+    }
+
+    fn tenant_of(&self, batch: &EncodedBatch) -> Result<Option<HeaderValue>, DeliverError> {
+        match batch.tenant.as_deref() {
+            None => Ok(self.tenant.clone()),
+            Some(tenant) => {
+                HeaderValue::from_str(tenant)
+                    .map(Some)
+                    .map_err(|_| DeliverError::Retryable {
+                        reason: "tenant",
+                        detail: "the tenant of the source cannot stand in a header".to_owned(),
+                        retry_after: None,
+                    })
+            }
+        }
     }
 }
 
@@ -89,179 +95,53 @@ impl Deliver for LokiDeliver {
     }
 
     fn split(&self, body: &Bytes, first_records: u32) -> Result<(Bytes, Bytes), SplitError> {
-        match self.settings.encoding {
+        match self.encoding {
             Encoding::Protobuf => crate::protobuf::split(body, first_records),
-            Encoding::Json => crate::json::split(body, first_records, self.settings.gzip_level),
+            Encoding::Json => crate::json::split(body, first_records, self.gzip_level),
         }
     }
 
     fn target(&self) -> String {
-        let mut shown = self.url.clone();
-        shown.set_query(None);
-        shown.set_fragment(None);
-        shown.into()
+        crate::push_url::shown(&self.url)
     }
 }
 
-async fn read_answer(mut answer: reqwest::Response) -> Vec<u8> {
+impl fmt::Debug for LokiDeliver {
+    /// Shows no more than the target: the client knows the proxy, and that one's password.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("LokiDeliver")
+            .field("target", &self.target())
+            .field("encoding", &self.encoding)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reads what an answer says, up to a limit; what lies beyond it costs the connection.
+///
+/// A body that breaks off takes nothing from the status before it: Loki answers when all is stored or
+/// refused, and its success has no body.
+async fn read_answer(mut response: Response) -> Answer {
     let mut body = Vec::new();
-    while let Ok(Some(chunk)) = answer.chunk().await {
+    while let Ok(Some(chunk)) = response.chunk().await {
         let room = MAX_ANSWER_BYTES.saturating_sub(body.len());
-        body.extend_from_slice(chunk.get(..room.min(chunk.len())).unwrap_or_default());
+        body.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
         if body.len() >= MAX_ANSWER_BYTES {
             break;
         }
     }
-    body
+    Answer {
+        status: response.status().as_u16(),
+        retry_after: retry_after(response.headers()),
+        body,
+    }
 }
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "an HTTP date is relative to the wall clock of now"
+    reason = "an HTTP date is relative to the wall clock at the arrival of the answer"
 )]
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?;
     tailwater_sink::parse_retry_after(value, SystemTime::now())
-}
-
-/// Names a transport error by what an operator would look at.
-fn transport(error: &reqwest::Error) -> DeliverError {
-    let mut chain = Vec::new();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        chain.push(inner.to_string());
-        source = inner.source();
-    }
-    let text = chain.join(": ");
-    let lower = text.to_lowercase();
-    let reason = if error.is_timeout() {
-        "timeout"
-    } else if lower.contains("certificate") || lower.contains("tls") || lower.contains("handshake")
-    {
-        "tls"
-    } else if lower.contains("dns") || lower.contains("lookup") {
-        "dns"
-    } else if error.is_connect() {
-        "connect"
-    } else {
-        "connection_lost"
-    };
-    DeliverError::Retryable {
-        reason,
-        detail: text,
-        retry_after: None,
-    }
-}
-
-/// What proves who we are, read from files again when the backend no longer believes it.
-#[derive(Debug)]
-pub(crate) struct Credentials {
-    username: Option<String>,
-    file: Option<PathBuf>,
-    header: Mutex<Option<HeaderValue>>,
-}
-
-impl Credentials {
-    pub(crate) fn none() -> Self {
-        Self {
-            username: None,
-            file: None,
-            header: Mutex::new(None),
-        }
-    }
-
-    pub(crate) fn bearer(
-        token: Option<Secret>,
-        file: Option<PathBuf>,
-    ) -> Result<Self, SettingsError> {
-        Self::new(None, token, file, "bearer_token", "bearer_token_file")
-    }
-
-    pub(crate) fn basic(
-        username: String,
-        password: Option<Secret>,
-        file: Option<PathBuf>,
-    ) -> Result<Self, SettingsError> {
-        Self::new(
-            Some(username),
-            password,
-            file,
-            "basic_auth.password",
-            "basic_auth.password_file",
-        )
-    }
-
-    fn new(
-        username: Option<String>,
-        secret: Option<Secret>,
-        file: Option<PathBuf>,
-        key: &str,
-        file_key: &str,
-    ) -> Result<Self, SettingsError> {
-        let secret = match (secret, &file) {
-            (Some(_), Some(_)) => {
-                return Err(SettingsError::new(
-                    key,
-                    format!("cannot stand beside `{file_key}`: choose one"),
-                ));
-            }
-            (Some(secret), None) => secret,
-            (None, Some(path)) => read_secret(path).map_err(|error| {
-                SettingsError::new(
-                    file_key,
-                    format!("cannot read `{}`: {error}", path.display()),
-                )
-            })?,
-            (None, None) => {
-                return Err(SettingsError::new(
-                    key,
-                    format!("missing: give it, or `{file_key}`"),
-                ));
-            }
-        };
-        let header = authorization(username.as_deref(), &secret)
-            .ok_or_else(|| SettingsError::new(key, "holds characters that no header can carry"))?;
-        Ok(Self {
-            username,
-            file,
-            header: Mutex::new(Some(header)),
-        })
-    }
-
-    fn header(&self) -> Option<HeaderValue> {
-        self.header
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    /// Reads the file again; what was believed before stays where that fails.
-    fn read_again(&self) {
-        let Some(secret) = self.file.as_deref().and_then(|path| read_secret(path).ok()) else {
-            return;
-        };
-        if let Some(header) = authorization(self.username.as_deref(), &secret) {
-            *self.header.lock().unwrap_or_else(PoisonError::into_inner) = Some(header);
-        }
-    }
-}
-
-fn read_secret(path: &Path) -> std::io::Result<Secret> {
-    std::fs::read_to_string(path).map(|text| Secret::new(text.trim_end_matches(['\r', '\n'])))
-}
-
-fn authorization(username: Option<&str>, secret: &Secret) -> Option<HeaderValue> {
-    let text = match username {
-        Some(username) => {
-            let pair = format!("{username}:{}", secret.expose());
-            format!(
-                "Basic {}",
-                base64::engine::general_purpose::STANDARD.encode(pair)
-            )
-        }
-        None => format!("Bearer {}", secret.expose()),
-    };
-    let mut value = HeaderValue::from_str(&text).ok()?;
-    value.set_sensitive(true);
-    Some(value)
 }

@@ -1,46 +1,70 @@
-//! The push request in JSON: `{"streams":[{"stream":{…},"values":[["<ns>","line",{…}]]}]}`.
+//! The push request in JSON, compressed with gzip.
+//!
+//! ```text
+//! {"streams":[{"stream":{"job":"x"},"values":[["<ns>","line",{"name":"value"}]]}]}
+//! ```
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 
 use bytes::Bytes;
+use flate2::Compression;
 use serde_json::value::RawValue;
 use tailwater_record::{LabelSet, RecordView};
 use tailwater_sink::{Encode, EncodeStats, Encoded, SplitError};
 
-use crate::MAX_BODY_BYTES;
+use crate::labels::LabelCache;
+use crate::protobuf::replace_invalid;
+use crate::{MAX_BODY_BYTES, MAX_KEPT_BYTES};
+
+const EMPTY: &[u8] = b"{\"streams\":[]}";
 
 /// Writes the JSON body and compresses it with gzip.
 pub(crate) struct JsonEncoder {
     body: Vec<u8>,
-    level: flate2::Compression,
+    level: Compression,
+    labels: LabelCache,
+    /// The stream whose values are open.
     open: Option<LabelSet>,
+    /// A line in which invalid UTF-8 was replaced, on its way into `body`.
+    replaced: String,
     stats: EncodeStats,
 }
 
 impl JsonEncoder {
-    pub(crate) fn new(gzip_level: u32) -> Self {
+    /// Compresses with gzip at `level`, 0 to 9.
+    pub(crate) fn new(level: u32) -> Self {
         Self {
             body: Vec::new(),
-            level: flate2::Compression::new(gzip_level),
+            level: Compression::new(level),
+            labels: LabelCache::new(|labels| {
+                let mut text = Vec::new();
+                put_object(&mut text, labels.iter());
+                text
+            }),
             open: None,
+            replaced: String::new(),
             stats: EncodeStats::default(),
         }
+    }
+
+    /// Puts whatever has to stand between the last record and one of `labels`.
+    fn begin_record(&mut self, labels: &LabelSet) {
+        match &self.open {
+            Some(open) if open == labels => {
+                self.body.push(b',');
+                return;
+            }
+            Some(_) => self.body.extend_from_slice(b"]},"),
+            None => self.body.extend_from_slice(b"{\"streams\":["),
+        }
+        put_stream_head(&mut self.body, self.labels.get(labels));
+        self.open = Some(labels.clone());
     }
 }
 
 impl Encode for JsonEncoder {
     fn append(&mut self, record: &RecordView<'_>) {
-        match &self.open {
-            Some(labels) if labels.is_same(record.labels) => self.body.push(b','),
-            Some(_) => {
-                self.body.extend_from_slice(b"]},");
-                self.begin_stream(record.labels);
-            }
-            None => {
-                self.body.extend_from_slice(b"{\"streams\":[");
-                self.begin_stream(record.labels);
-            }
-        }
+        self.begin_record(record.labels);
         self.body.extend_from_slice(b"[\"");
         put_decimal(&mut self.body, record.timestamp.0);
         self.body.extend_from_slice(b"\",");
@@ -48,7 +72,8 @@ impl Encode for JsonEncoder {
             put_string(&mut self.body, line);
         } else {
             self.stats.replaced_utf8_records += 1;
-            put_string(&mut self.body, &String::from_utf8_lossy(record.line));
+            replace_invalid(record.line, &mut self.replaced);
+            put_string(&mut self.body, &self.replaced);
         }
         if !record.metadata.is_empty() {
             self.body.push(b',');
@@ -62,11 +87,15 @@ impl Encode for JsonEncoder {
     }
 
     fn seal(&mut self) -> Encoded {
-        if self.open.take().is_some() {
+        let body = if self.open.take().is_some() {
             self.body.extend_from_slice(b"]}]}");
-        }
-        let body = gzip(&self.body, self.level);
+            compress(&self.body, self.level)
+        } else {
+            compress(EMPTY, self.level)
+        };
         self.body.clear();
+        self.body.shrink_to(MAX_KEPT_BYTES);
+        self.replaced.shrink_to(MAX_KEPT_BYTES);
         Encoded {
             body,
             stats: std::mem::take(&mut self.stats),
@@ -74,13 +103,11 @@ impl Encode for JsonEncoder {
     }
 }
 
-impl JsonEncoder {
-    fn begin_stream(&mut self, labels: &LabelSet) {
-        self.body.extend_from_slice(b"{\"stream\":");
-        put_object(&mut self.body, labels.iter());
-        self.body.extend_from_slice(b",\"values\":[");
-        self.open = Some(labels.clone());
-    }
+/// Begins a stream up to its first value.
+fn put_stream_head(body: &mut Vec<u8>, labels: &[u8]) {
+    body.extend_from_slice(b"{\"stream\":");
+    body.extend_from_slice(labels);
+    body.extend_from_slice(b",\"values\":[");
 }
 
 fn put_object<'a>(body: &mut Vec<u8>, pairs: impl Iterator<Item = (&'a str, &'a str)>) {
@@ -96,29 +123,46 @@ fn put_object<'a>(body: &mut Vec<u8>, pairs: impl Iterator<Item = (&'a str, &'a 
     body.push(b'}');
 }
 
-/// Appends a JSON string. Writing to memory cannot fail, and a string always serializes.
 fn put_string(body: &mut Vec<u8>, text: &str) {
-    drop(serde_json::to_writer(body, text));
+    serde_json::to_writer(body, text).expect("a string always serializes into memory");
 }
 
 fn put_decimal(body: &mut Vec<u8>, value: u64) {
-    drop(serde_json::to_writer(body, &value));
+    serde_json::to_writer(body, &value).expect("a number always serializes into memory");
 }
 
-fn gzip(plain: &[u8], level: flate2::Compression) -> Bytes {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::with_capacity(plain.len() / 4), level);
-    // Writing to memory cannot fail.
-    drop(encoder.write_all(plain));
-    Bytes::from(encoder.finish().unwrap_or_default())
+fn compress(plain: &[u8], level: Compression) -> Bytes {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
+    encoder
+        .write_all(plain)
+        .and_then(|()| encoder.finish())
+        .map(|packed| Bytes::copy_from_slice(&packed))
+        .expect("writing to memory cannot fail")
+}
+
+/// Undoes the compression; at most [`MAX_BODY_BYTES`] come of it.
+pub(crate) fn decompress(body: &[u8]) -> Result<Vec<u8>, &'static str> {
+    let limit = MAX_BODY_BYTES as u64;
+    let mut plain = Vec::new();
+    flate2::read::GzDecoder::new(body)
+        .take(limit + 1)
+        .read_to_end(&mut plain)
+        .map_err(|_| "not a gzip body")?;
+    if plain.len() > MAX_BODY_BYTES {
+        return Err("larger than any batch");
+    }
+    Ok(plain)
 }
 
 #[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Push<'a> {
     #[serde(borrow)]
     streams: Vec<Stream<'a>>,
 }
 
 #[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Stream<'a> {
     #[serde(borrow)]
     stream: &'a RawValue,
@@ -127,55 +171,54 @@ struct Stream<'a> {
 }
 
 /// Cuts a body after its first records.
+///
+/// # Errors
+/// Where the body was not sealed by [`JsonEncoder`] or a split, or has no more records than that.
 pub(crate) fn split(
     body: &Bytes,
     first_records: u32,
-    gzip_level: u32,
+    level: u32,
 ) -> Result<(Bytes, Bytes), SplitError> {
-    use std::io::Read as _;
     let fail = |reason| SplitError {
         body_bytes: body.len(),
         reason,
     };
-    let mut plain = Vec::new();
-    let limit = MAX_BODY_BYTES as u64;
-    flate2::read::GzDecoder::new(&**body)
-        .take(limit)
-        .read_to_end(&mut plain)
-        .map_err(|_| fail("not a gzip body"))?;
-    let push: Push<'_> = serde_json::from_slice(&plain).map_err(|_| fail("not a push request"))?;
+    let plain = decompress(body).map_err(fail)?;
+    let push: Push<'_> = serde_json::from_slice(&plain)
+        .map_err(|_| fail("not a push request as this sink writes it"))?;
     let mut left = usize::try_from(first_records).unwrap_or(usize::MAX);
     let (mut first, mut second) = (Vec::new(), Vec::new());
     for stream in &push.streams {
-        let at = left.min(stream.values.len());
-        left -= at;
         let (head, tail) = stream
             .values
-            .split_at_checked(at)
-            .ok_or_else(|| fail("not a stream"))?;
-        put_stream(&mut first, stream.stream, head);
-        put_stream(&mut second, stream.stream, tail);
+            .split_at_checked(left)
+            .unwrap_or((&stream.values, &[]));
+        left -= head.len();
+        put_values(&mut first, stream.stream, head);
+        put_values(&mut second, stream.stream, tail);
     }
-    let level = flate2::Compression::new(gzip_level);
+    if left > 0 || second.is_empty() {
+        return Err(fail("fewer records than the split asks for"));
+    }
     let close = |mut half: Vec<u8>| {
         half.extend_from_slice(b"]}");
-        gzip(&half, level)
+        compress(&half, Compression::new(level))
     };
     Ok((close(first), close(second)))
 }
 
-fn put_stream(half: &mut Vec<u8>, labels: &RawValue, values: &[&RawValue]) {
+/// Adds values of one stream, as they stand, to a half.
+fn put_values(half: &mut Vec<u8>, labels: &RawValue, values: &[&RawValue]) {
     if values.is_empty() {
         return;
     }
-    half.extend_from_slice(if half.is_empty() {
-        b"{\"streams\":[".as_slice()
+    let between: &[u8] = if half.is_empty() {
+        b"{\"streams\":["
     } else {
         b","
-    });
-    half.extend_from_slice(b"{\"stream\":");
-    half.extend_from_slice(labels.get().as_bytes());
-    half.extend_from_slice(b",\"values\":[");
+    };
+    half.extend_from_slice(between);
+    put_stream_head(half, labels.get().as_bytes());
     for (index, value) in values.iter().enumerate() {
         if index > 0 {
             half.push(b',');
@@ -190,41 +233,62 @@ mod tests {
     use super::*;
     use tailwater_record::{Span, TimestampNs};
 
-    fn plain(body: &Bytes) -> serde_json::Value {
-        serde_json::from_reader(flate2::read::GzDecoder::new(&**body)).unwrap()
+    fn record<'a>(
+        labels: &'a LabelSet,
+        timestamp: u64,
+        line: &'a [u8],
+        metadata: &'a [(&'a str, &'a str)],
+    ) -> RecordView<'a> {
+        RecordView {
+            line,
+            span: Span { start: 0, end: 1 },
+            timestamp: TimestampNs(timestamp),
+            labels,
+            metadata,
+        }
+    }
+
+    fn text(body: &Bytes) -> String {
+        String::from_utf8(decompress(body).unwrap()).unwrap()
     }
 
     #[test]
-    fn streams_lines_and_metadata_stand_where_loki_reads_them_and_splits_keep_them() {
+    fn streams_lines_and_metadata_stand_where_loki_reads_them() {
         let a = LabelSet::new([("job", "a\"b")]).unwrap();
-        let b = LabelSet::new([("job", "b")]).unwrap();
+        let b = LabelSet::new([("job", "b"), ("host", "h")]).unwrap();
         let mut encoder = JsonEncoder::new(1);
-        let lines: [(&LabelSet, &[u8]); 3] =
-            [(&a, b"one \"quoted\""), (&b, b"two \xFF"), (&b, b"three\t")];
-        for (index, (labels, line)) in lines.into_iter().enumerate() {
-            encoder.append(&RecordView {
-                line,
-                span: Span { start: 0, end: 1 },
-                timestamp: TimestampNs(index as u64 + 7),
-                labels,
-                metadata: if index == 2 { &[("offset", "5")] } else { &[] },
-            });
-        }
+        encoder.append(&record(&a, 7, b"one \"quoted\"", &[]));
+        encoder.append(&record(&b, 8, b"two \xFF", &[]));
+        encoder.append(&record(&b, 9, b"three\t\x01", &[("offset", "5")]));
         let sealed = encoder.seal();
         assert_eq!(sealed.stats.replaced_utf8_records, 1);
-        let expected = serde_json::json!({"streams": [
-            {"stream": {"job": "a\"b"}, "values": [["7", "one \"quoted\""]]},
-            {"stream": {"job": "b"}, "values": [["8", "two \u{FFFD}"], ["9", "three\t", {"offset": "5"}]]},
-        ]});
-        assert_eq!(plain(&sealed.body), expected);
+        assert_eq!(
+            text(&sealed.body),
+            concat!(
+                r#"{"streams":[{"stream":{"job":"a\"b"},"values":[["7","one \"quoted\""]]},"#,
+                r#"{"stream":{"host":"h","job":"b"},"values":[["8","two �"],"#,
+                r#"["9","three\t\u0001",{"offset":"5"}]]}]}"#
+            )
+        );
         let (first, second) = split(&sealed.body, 2, 1).unwrap();
         assert_eq!(
-            plain(&first)["streams"][1]["values"],
-            serde_json::json!([["8", "two \u{FFFD}"]])
+            text(&second),
+            r#"{"streams":[{"stream":{"host":"h","job":"b"},"values":[["9","three\t\u0001",{"offset":"5"}]]}]}"#
         );
-        let rest = serde_json::json!({"streams": [
-            {"stream": {"job": "b"}, "values": [["9", "three\t", {"offset": "5"}]]}]});
-        assert_eq!(plain(&second), rest);
-        assert!(split(&Bytes::from_static(b"nonsense"), 1, 1).is_err());
+        assert!(text(&first).ends_with(r#""values":[["8","two �"]]}]}"#));
+    }
+
+    #[test]
+    fn a_body_that_another_wrote_is_not_split() {
+        let reason = |plain: &[u8]| {
+            let body = compress(plain, Compression::new(1));
+            split(&body, 1, 1).unwrap_err().reason
+        };
+        let foreign = "not a push request as this sink writes it";
+        assert_eq!(reason(b"[]"), foreign);
+        assert_eq!(reason(br#"{"streams":[],"more":1}"#), foreign);
+        assert_eq!(reason(EMPTY), "fewer records than the split asks for");
+        let torn = Bytes::from_static(b"\x1f\x8b\x08torn");
+        assert_eq!(split(&torn, 1, 1).unwrap_err().reason, "not a gzip body");
     }
 }

@@ -1,15 +1,34 @@
 //! The Loki sink: push API, protobuf with snappy or JSON with gzip.
 //!
+//! A record is copied once, into the request's body, and the body is compressed once, when it is
+//! sealed. Consecutive records of one stream share a stream entry of the request; when the stream
+//! changes, the next begins, so a stream may stand in a request several times, which Loki takes, and
+//! no line is copied again to sort it.
+//!
+//! What a backend answers is never repeated in a log or an error: a body may quote labels and lines.
+//!
 //! Source of the formats: `pkg/push/push.proto` and `pkg/loghttp/push` of Loki 3.
 
 mod answer;
+mod credentials;
+pub mod decode;
 mod deliver;
 mod json;
+mod labels;
 mod protobuf;
+mod push_url;
 mod settings;
 mod tls;
+mod transport;
+mod wire;
 
-pub use settings::{Encoding, LokiSettings};
+pub use push_url::PushUrl;
+pub use settings::{BasicAuth, Encoding, LokiSettings, TlsSettings};
 
-/// Largest body that is taken apart again, uncompressed: far above any batch that is made here.
-pub(crate) const MAX_BODY_BYTES: usize = 256 << 20;
+/// Largest body that is taken apart again, in bytes before compression: far above any batch that is
+/// made here.
+pub const MAX_BODY_BYTES: usize = 256 << 20;
+
+/// Capacity an encoder keeps from one batch to the next, in bytes: one enormous batch must not be
+/// paid for until the agent stops.
+pub(crate) const MAX_KEPT_BYTES: usize = 4 << 20;

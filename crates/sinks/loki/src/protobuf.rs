@@ -1,4 +1,4 @@
-//! `PushRequest` in protobuf, written straight into the bytes of the batch.
+//! `PushRequest` in protobuf, written straight into the bytes of the batch, as one snappy block.
 //!
 //! ```text
 //! PushRequest   { repeated StreamAdapter streams = 1 }
@@ -7,35 +7,35 @@
 //! Timestamp     { int64 seconds = 1; int32 nanos = 2 }
 //! LabelPair     { string name = 1; string value = 2 }
 //! ```
-//!
-//! Consecutive records of one stream go into one `StreamAdapter`. When the stream changes, the length
-//! of the open one is filled in and the next begins, so a stream may stand in a request several times,
-//! which Loki takes, and no line is copied twice to sort it.
-
-use std::fmt::Write as _;
 
 use bytes::Bytes;
 use tailwater_record::{LabelSet, RecordView};
 use tailwater_sink::{Encode, EncodeStats, Encoded, SplitError};
 
-use crate::MAX_BODY_BYTES;
+use crate::labels::{LabelCache, put_selector};
+use crate::wire::{
+    Fields, Value, begin_stream, end_stream, field, field_len, padded_varint, put_bytes,
+    put_varint, tag_bytes, tag_varint,
+};
+use crate::{MAX_BODY_BYTES, MAX_KEPT_BYTES};
 
-/// Tag of field `number` with wire type 2, length-delimited.
-const fn tag(number: u8) -> u8 {
-    number << 3 | 2
-}
+/// Content of a timestamp: two tags and two varints of five bytes. Five hold 35 bits: the seconds of
+/// every [`tailwater_record::TimestampNs`] and the nanoseconds of every second. A time of today takes
+/// them anyway, and a fixed width makes the head of an entry one copy without a branch.
+const TIMESTAMP_LEN: u8 = 12;
 
-/// Bytes kept for the length of a stream, which is known only at its end. A varint may be padded:
-/// every parser reads `0x80` bytes as seven zero bits. Four hold 256 MiB.
-const STREAM_LEN_BYTES: usize = 4;
+/// An entry with less content than this has lengths of two bytes.
+const SHORT_ENTRY_BYTES: usize = 1 << 14;
 
 /// Writes the protobuf body and compresses it as one snappy block.
 pub(crate) struct ProtobufEncoder {
     body: Vec<u8>,
-    compressed: Vec<u8>,
-    snappy: snap::raw::Encoder,
-    /// The stream whose adapter is open, and where its length stands.
+    block: BlockWriter,
+    labels: LabelCache,
+    /// The stream that is open, and where its length stands in `body`.
     open: Option<(LabelSet, usize)>,
+    /// A line in which invalid UTF-8 was replaced, on its way into `body`.
+    replaced: String,
     stats: EncodeStats,
 }
 
@@ -43,9 +43,10 @@ impl Default for ProtobufEncoder {
     fn default() -> Self {
         Self {
             body: Vec::new(),
-            compressed: Vec::new(),
-            snappy: snap::raw::Encoder::new(),
+            block: BlockWriter::new(),
+            labels: LabelCache::new(labels_field),
             open: None,
+            replaced: String::new(),
             stats: EncodeStats::default(),
         }
     }
@@ -53,16 +54,14 @@ impl Default for ProtobufEncoder {
 
 impl Encode for ProtobufEncoder {
     fn append(&mut self, record: &RecordView<'_>) {
-        match &self.open {
-            Some((labels, _)) if labels.is_same(record.labels) => {}
-            _ => self.begin_stream(record.labels),
+        let is_open = matches!(&self.open, Some((labels, _)) if labels == record.labels);
+        if !is_open {
+            self.begin_stream(record.labels);
         }
         if std::str::from_utf8(record.line).is_ok() {
             put_entry(&mut self.body, record, record.line);
         } else {
-            self.stats.replaced_utf8_records += 1;
-            let line = String::from_utf8_lossy(record.line);
-            put_entry(&mut self.body, record, line.as_bytes());
+            self.append_replaced(record);
         }
     }
 
@@ -72,8 +71,10 @@ impl Encode for ProtobufEncoder {
 
     fn seal(&mut self) -> Encoded {
         self.end_stream();
-        let body = compress(&mut self.snappy, &self.body, &mut self.compressed);
+        let body = self.block.compress(&self.body);
         self.body.clear();
+        self.body.shrink_to(MAX_KEPT_BYTES);
+        self.replaced.shrink_to(MAX_KEPT_BYTES);
         Encoded {
             body,
             stats: std::mem::take(&mut self.stats),
@@ -84,234 +85,237 @@ impl Encode for ProtobufEncoder {
 impl ProtobufEncoder {
     fn begin_stream(&mut self, labels: &LabelSet) {
         self.end_stream();
-        self.body.push(tag(1));
-        let len_at = self.body.len();
-        self.body.extend_from_slice(&[0; STREAM_LEN_BYTES]);
-        put_bytes(&mut self.body, 1, selector(labels).as_bytes());
+        let len_at = begin_stream(&mut self.body, self.labels.get(labels));
         self.open = Some((labels.clone(), len_at));
     }
 
     fn end_stream(&mut self) {
         if let Some((_, len_at)) = self.open.take() {
-            patch_len(&mut self.body, len_at);
+            end_stream(&mut self.body, len_at);
         }
+    }
+
+    #[cold]
+    fn append_replaced(&mut self, record: &RecordView<'_>) {
+        self.stats.replaced_utf8_records += 1;
+        replace_invalid(record.line, &mut self.replaced);
+        put_entry(&mut self.body, record, self.replaced.as_bytes());
     }
 }
 
-/// Fills in a stream's length, padded to its fixed width.
-fn patch_len(body: &mut [u8], len_at: usize) {
-    let len = body.len().saturating_sub(len_at + STREAM_LEN_BYTES);
-    let Some(target) = body.get_mut(len_at..len_at + STREAM_LEN_BYTES) else {
-        return;
-    };
-    for (index, byte) in target.iter_mut().enumerate() {
-        let seven = u8::try_from((len >> (7 * index)) & 0x7F).unwrap_or(0);
-        let more = if index + 1 < STREAM_LEN_BYTES {
-            0x80
-        } else {
-            0
-        };
-        *byte = seven | more;
+/// Writes `line` to `text` with U+FFFD in the place of what is not UTF-8.
+pub(crate) fn replace_invalid(line: &[u8], text: &mut String) {
+    text.clear();
+    for chunk in line.utf8_chunks() {
+        text.push_str(chunk.valid());
+        if !chunk.invalid().is_empty() {
+            text.push(char::REPLACEMENT_CHARACTER);
+        }
     }
 }
 
 /// Appends one entry: the only copy that is made of a line.
 fn put_entry(body: &mut Vec<u8>, record: &RecordView<'_>, line: &[u8]) {
     let (seconds, nanos) = record.timestamp.parts();
-    let time_len = 1
-        + varint_len(seconds)
-        + if nanos == 0 {
-            0
-        } else {
-            1 + varint_len(u64::from(nanos))
-        };
+    let timestamp = timestamp_field(seconds, nanos);
     let metadata_len: usize = record
         .metadata
         .iter()
-        .map(|(name, value)| field_len(field_len(name.len()) + field_len(value.len())))
+        .map(|(name, value)| field_len(pair_len(name, value)))
         .sum();
-    let entry_len = field_len(time_len) + field_len(line.len()) + metadata_len;
-    body.reserve(entry_len + 16);
-    body.push(tag(2));
-    put_varint(body, entry_len as u64);
-    body.push(tag(1));
-    put_varint(body, time_len as u64);
-    body.push(1 << 3);
-    put_varint(body, seconds);
-    if nanos != 0 {
-        body.push(2 << 3);
-        put_varint(body, u64::from(nanos));
+    let short_len = timestamp.len() + 3 + line.len() + metadata_len;
+    if short_len < SHORT_ENTRY_BYTES {
+        put_head::<2>(body, short_len, timestamp, line.len());
+    } else {
+        put_head::<5>(body, short_len + 3, timestamp, line.len());
     }
-    put_bytes(body, 2, line);
+    body.extend_from_slice(line);
     for (name, value) in record.metadata {
-        body.push(tag(3));
-        put_varint(
-            body,
-            (field_len(name.len()) + field_len(value.len())) as u64,
-        );
-        put_bytes(body, 1, name.as_bytes());
-        put_bytes(body, 2, value.as_bytes());
+        body.push(tag_bytes(field::ENTRY_METADATA));
+        put_varint(body, pair_len(name, value) as u64);
+        put_bytes(body, field::PAIR_NAME, name.as_bytes());
+        put_bytes(body, field::PAIR_VALUE, value.as_bytes());
     }
 }
 
-fn put_bytes(body: &mut Vec<u8>, number: u8, bytes: &[u8]) {
-    body.push(tag(number));
-    put_varint(body, bytes.len() as u64);
-    body.extend_from_slice(bytes);
+/// Appends what stands before a line; both lengths take `W` bytes.
+fn put_head<const W: usize>(
+    body: &mut Vec<u8>,
+    entry_len: usize,
+    timestamp: [u8; 14],
+    line_len: usize,
+) {
+    body.reserve(entry_len + 1 + W);
+    body.push(tag_bytes(field::STREAM_ENTRY));
+    body.extend_from_slice(&padded_varint::<W>(entry_len as u64));
+    body.extend_from_slice(&timestamp);
+    body.push(tag_bytes(field::ENTRY_LINE));
+    body.extend_from_slice(&padded_varint::<W>(line_len as u64));
 }
 
-fn put_varint(body: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        body.push(u8::try_from(value & 0x7F).unwrap_or(0) | 0x80);
-        value >>= 7;
-    }
-    body.push(u8::try_from(value).unwrap_or(0));
+fn timestamp_field(seconds: u64, nanos: u32) -> [u8; 14] {
+    let [s0, s1, s2, s3, s4] = padded_varint(seconds);
+    let [n0, n1, n2, n3, n4] = padded_varint(u64::from(nanos));
+    let (timestamp, second, nano) = (
+        tag_bytes(field::ENTRY_TIMESTAMP),
+        tag_varint(field::TIMESTAMP_SECONDS),
+        tag_varint(field::TIMESTAMP_NANOS),
+    );
+    [
+        timestamp,
+        TIMESTAMP_LEN,
+        second,
+        s0,
+        s1,
+        s2,
+        s3,
+        s4,
+        nano,
+        n0,
+        n1,
+        n2,
+        n3,
+        n4,
+    ]
 }
 
-fn varint_len(value: u64) -> usize {
-    let bits = 64 - (value | 1).leading_zeros() as usize;
-    bits.div_ceil(7)
+fn pair_len(name: &str, value: &str) -> usize {
+    field_len(name.len()) + field_len(value.len())
 }
 
-/// The bytes of a length-delimited field with `len` bytes of content.
-fn field_len(len: usize) -> usize {
-    1 + varint_len(len as u64) + len
+fn labels_field(labels: &LabelSet) -> Vec<u8> {
+    let mut text = String::new();
+    put_selector(&mut text, labels.iter());
+    let mut bytes = Vec::with_capacity(field_len(text.len()));
+    put_bytes(&mut bytes, field::STREAM_LABELS, text.as_bytes());
+    bytes
 }
 
-/// Writes labels as Loki parses them: `{a="x", b="y"}`, values quoted as Go does.
-pub(crate) fn selector(labels: &LabelSet) -> String {
-    let mut text = String::from("{");
-    for (index, (name, value)) in labels.iter().enumerate() {
-        if index > 0 {
-            text.push_str(", ");
+/// Compresses bodies as snappy blocks.
+struct BlockWriter {
+    snappy: snap::raw::Encoder,
+    /// Room for the largest block that a body can become; its content is of no account.
+    room: Vec<u8>,
+}
+
+impl BlockWriter {
+    fn new() -> Self {
+        Self {
+            snappy: snap::raw::Encoder::new(),
+            room: Vec::new(),
         }
-        text.push_str(name);
-        text.push_str("=\"");
-        for char in value.chars() {
-            match char {
-                '"' => text.push_str("\\\""),
-                '\\' => text.push_str("\\\\"),
-                '\n' => text.push_str("\\n"),
-                '\r' => text.push_str("\\r"),
-                '\t' => text.push_str("\\t"),
-                char if char.is_control() => {
-                    // Writing to a string cannot fail.
-                    write!(text, "\\u{:04x}", u32::from(char)).ok();
-                }
-                char => text.push(char),
-            }
-        }
-        text.push('"');
     }
-    text.push('}');
-    text
+
+    fn compress(&mut self, body: &[u8]) -> Bytes {
+        let max_len = snap::raw::max_compress_len(body.len());
+        if self.room.len() < max_len {
+            self.room.resize(max_len, 0);
+        }
+        let len = self
+            .snappy
+            .compress(body, &mut self.room)
+            .expect("a batch is far below the 4 GiB that a snappy block can hold");
+        let block = Bytes::copy_from_slice(self.room.get(..len).unwrap_or_default());
+        if self.room.len() > MAX_KEPT_BYTES {
+            self.room = Vec::new();
+        }
+        block
+    }
 }
 
-fn compress(snappy: &mut snap::raw::Encoder, body: &[u8], scratch: &mut Vec<u8>) -> Bytes {
-    let room = snap::raw::max_compress_len(body.len());
-    if scratch.len() < room {
-        scratch.resize(room, 0);
+/// Undoes the compression; at most [`MAX_BODY_BYTES`] come of it.
+pub(crate) fn decompress(body: &[u8]) -> Result<Vec<u8>, &'static str> {
+    let not_snappy = |_| "not a snappy block";
+    if snap::raw::decompress_len(body).map_err(not_snappy)? > MAX_BODY_BYTES {
+        return Err("larger than any batch");
     }
-    // It fails only above 4 GiB or without room, and neither is the case.
-    let len = snappy.compress(body, scratch).unwrap_or(0);
-    Bytes::copy_from_slice(scratch.get(..len).unwrap_or_default())
+    snap::raw::Decoder::new()
+        .decompress_vec(body)
+        .map_err(not_snappy)
 }
 
 /// Cuts a body after its first records.
+///
+/// # Errors
+/// Where the body was not sealed by [`ProtobufEncoder`] or a split, or has no more records than that.
 pub(crate) fn split(body: &Bytes, first_records: u32) -> Result<(Bytes, Bytes), SplitError> {
     let fail = |reason| SplitError {
         body_bytes: body.len(),
         reason,
     };
-    let len = snap::raw::decompress_len(body).map_err(|_| fail("not a snappy block"))?;
-    if len > MAX_BODY_BYTES {
-        return Err(fail("too large"));
+    let plain = decompress(body).map_err(fail)?;
+    let mut halves = Halves::new(first_records);
+    for stream in Fields::of(&plain) {
+        let content = stream.ok().and_then(|stream| match stream.value {
+            Value::Bytes(content) if stream.number == u64::from(field::PUSH_STREAM) => {
+                Some(content)
+            }
+            Value::Bytes(_) | Value::Varint(_) | Value::Fixed => None,
+        });
+        content
+            .and_then(|content| halves.add_stream(content))
+            .ok_or_else(|| fail("not a push request as this sink writes it"))?;
     }
-    let plain = snap::raw::Decoder::new()
-        .decompress_vec(body)
-        .map_err(|_| fail("not a snappy block"))?;
-    let (mut first, mut second) = (Vec::new(), Vec::new());
-    let mut left = first_records;
-    let mut rest: &[u8] = &plain;
-    while !rest.is_empty() {
-        let stream = take_field(&mut rest)
-            .filter(|field| field.number == 1)
-            .ok_or_else(|| fail("not a push request"))?;
-        split_stream(stream.content, &mut left, &mut first, &mut second)
-            .ok_or_else(|| fail("not a stream"))?;
+    if halves.first_left > 0 || halves.second.is_empty() {
+        return Err(fail("fewer records than the split asks for"));
     }
-    let mut snappy = snap::raw::Encoder::new();
-    let mut scratch = Vec::new();
+    let mut block = BlockWriter::new();
     Ok((
-        compress(&mut snappy, &first, &mut scratch),
-        compress(&mut snappy, &second, &mut scratch),
+        block.compress(&halves.first),
+        block.compress(&halves.second),
     ))
 }
 
-/// Adds the entries of one stream to the halves they belong to.
-fn split_stream(
-    stream: &[u8],
-    left: &mut u32,
-    first: &mut Vec<u8>,
-    second: &mut Vec<u8>,
-) -> Option<()> {
-    let mut rest = stream;
-    let labels = take_field(&mut rest)
-        .filter(|field| field.number == 1)?
-        .whole;
-    let (mut head, mut tail) = (labels.to_vec(), labels.to_vec());
-    while !rest.is_empty() {
-        let entry = take_field(&mut rest)
-            .filter(|field| field.number == 2)?
-            .whole;
-        if *left > 0 {
-            *left -= 1;
-            head.extend_from_slice(entry);
-        } else {
-            tail.extend_from_slice(entry);
-        }
-    }
-    for (half, stream) in [(first, head), (second, tail)] {
-        if stream.len() > labels.len() {
-            put_bytes(half, 1, &stream);
-        }
-    }
-    Some(())
+/// The two bodies that a split makes.
+struct Halves {
+    first: Vec<u8>,
+    second: Vec<u8>,
+    /// Records that still go into `first`.
+    first_left: u32,
 }
 
-/// One length-delimited field.
-struct Field<'a> {
-    number: u64,
-    content: &'a [u8],
-    /// Tag, length and content.
-    whole: &'a [u8],
-}
-
-fn take_field<'a>(rest: &mut &'a [u8]) -> Option<Field<'a>> {
-    let all = *rest;
-    let key = take_varint(rest)?;
-    let len = usize::try_from(take_varint(rest)?).ok()?;
-    let (content, after) = rest.split_at_checked(len)?;
-    *rest = after;
-    let whole = all.get(..all.len().checked_sub(after.len())?)?;
-    (key & 7 == 2).then_some(Field {
-        number: key >> 3,
-        content,
-        whole,
-    })
-}
-
-fn take_varint(rest: &mut &[u8]) -> Option<u64> {
-    let mut value = 0_u64;
-    for shift in (0..64).step_by(7) {
-        let (byte, after) = rest.split_first()?;
-        *rest = after;
-        value |= u64::from(byte & 0x7F) << shift;
-        if byte & 0x80 == 0 {
-            return Some(value);
+impl Halves {
+    fn new(first_records: u32) -> Self {
+        Self {
+            first: Vec::new(),
+            second: Vec::new(),
+            first_left: first_records,
         }
     }
-    None
+
+    /// Adds the entries of one stream to the halves they belong to, under its labels; `None` where it
+    /// is not a stream. A stream without entries is left out.
+    fn add_stream(&mut self, stream: &[u8]) -> Option<()> {
+        let mut fields = Fields::of(stream);
+        let labels = fields.next()?.ok()?;
+        if labels.number != u64::from(field::STREAM_LABELS) {
+            return None;
+        }
+        let (mut open_first, mut open_second) = (None, None);
+        for entry in fields {
+            let entry = entry.ok()?;
+            if entry.number != u64::from(field::STREAM_ENTRY) {
+                return None;
+            }
+            let (half, open) = if self.first_left > 0 {
+                self.first_left -= 1;
+                (&mut self.first, &mut open_first)
+            } else {
+                (&mut self.second, &mut open_second)
+            };
+            open.get_or_insert_with(|| begin_stream(half, labels.whole));
+            half.extend_from_slice(entry.whole);
+        }
+        for (half, open) in [
+            (&mut self.first, open_first),
+            (&mut self.second, open_second),
+        ] {
+            if let Some(len_at) = open {
+                end_stream(half, len_at);
+            }
+        }
+        Some(())
+    }
 }
 
 #[cfg(test)]

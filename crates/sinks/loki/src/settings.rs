@@ -5,37 +5,57 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Deserializer};
 use tailwater_sink::{Encode, EncoderFactory, Secret, SettingsError, SinkParts, SinkSettings};
 
-use crate::deliver::{Credentials, LokiDeliver};
+use crate::credentials::{Credentials, SecretSetting};
+use crate::deliver::LokiDeliver;
 use crate::json::JsonEncoder;
 use crate::protobuf::ProtobufEncoder;
+use crate::push_url::PushUrl;
+
+/// Headers that other keys set, or that HTTP sets itself, and the key to use instead.
+const RESERVED_HEADERS: [(&str, &str); 9] = [
+    ("authorization", "use `basic_auth` or `bearer_token`"),
+    ("x-scope-orgid", "use `tenant`"),
+    ("content-type", "use `encoding`"),
+    ("content-encoding", "use `encoding`"),
+    ("content-length", "leave it out"),
+    ("transfer-encoding", "leave it out"),
+    ("connection", "leave it out"),
+    ("host", "write the host into `url`"),
+    (
+        "proxy-authorization",
+        "write user and password into `proxy_url`",
+    ),
+];
+
+/// Longest tenant that Loki takes. Source: dskit, `tenant/tenant.go`.
+const MAX_TENANT_BYTES: usize = 150;
 
 /// Where and how lines are pushed to Loki.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LokiSettings {
     /// The push URL; without a path, Loki's own is added.
-    pub url: String,
-    /// The tenant, sent as `X-Scope-OrgID`.
+    pub url: PushUrl,
+    /// The tenant, sent as `X-Scope-OrgID`; a source's own comes first.
     #[serde(default)]
     pub tenant: Option<String>,
     /// How the body is encoded.
     #[serde(default)]
     pub encoding: Encoding,
-    /// gzip level of the JSON encoding, 0 to 9.
-    #[serde(default = "default_gzip_level")]
-    pub gzip_level: u32,
+    /// gzip level of the JSON encoding, 0 to 9; 1 where it is not given.
+    #[serde(default)]
+    pub gzip_level: Option<u32>,
     /// User and password.
     #[serde(default)]
     pub basic_auth: Option<BasicAuth>,
     /// A bearer token.
     #[serde(default)]
     pub bearer_token: Option<Secret>,
-    /// A file that holds the bearer token; read again after a 401.
+    /// A file that holds the bearer token; read again when it changes, and after a 401.
     #[serde(default)]
     pub bearer_token_file: Option<PathBuf>,
     /// Further headers.
@@ -44,13 +64,14 @@ pub struct LokiSettings {
     /// TLS.
     #[serde(default)]
     pub tls: TlsSettings,
-    /// A proxy; without it, the environment decides (`HTTPS_PROXY`, `NO_PROXY`).
+    /// An HTTP proxy, or `""` for none; where it is not given, the environment decides
+    /// (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`).
     #[serde(default)]
     pub proxy_url: Option<Secret>,
     /// How long one request may take in all.
     #[serde(default = "default_timeout", deserialize_with = "duration")]
     pub timeout: Duration,
-    /// How long a connection may take to be made.
+    /// How long a connection may take to be made, the look-up of the name included.
     #[serde(default = "default_connect_timeout", deserialize_with = "duration")]
     pub connect_timeout: Duration,
 }
@@ -75,7 +96,7 @@ pub struct BasicAuth {
     /// The password.
     #[serde(default)]
     pub password: Option<Secret>,
-    /// A file that holds it; read again after a 401.
+    /// A file that holds the password; read again when it changes, and after a 401.
     #[serde(default)]
     pub password_file: Option<PathBuf>,
 }
@@ -87,19 +108,15 @@ pub struct TlsSettings {
     /// The only roots that are believed, in PEM form; without it, the system's.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
-    /// The client's certificates, in PEM form.
+    /// The client's certificates, its own first, in PEM form.
     #[serde(default)]
     pub cert_file: Option<PathBuf>,
     /// The key of the client's certificate, in PEM form.
     #[serde(default)]
     pub key_file: Option<PathBuf>,
-    /// Believe any certificate. Never outside a test.
+    /// Believe any certificate: never outside a test.
     #[serde(default)]
     pub danger_accept_invalid_certs: bool,
-}
-
-fn default_gzip_level() -> u32 {
-    1
 }
 
 fn default_timeout() -> Duration {
@@ -121,20 +138,22 @@ impl SinkSettings for LokiSettings {
     const DEFAULT_MAX_IN_FLIGHT: usize = 4;
 
     fn build(&self) -> Result<SinkParts, SettingsError> {
-        if self.gzip_level > 9 {
-            return Err(SettingsError::new("gzip_level", "must be 0 to 9"));
-        }
-        let deliver = LokiDeliver::new(
-            self.push_url()?,
-            self.client()?,
-            self.clone(),
-            self.credentials()?,
-            self.header_map()?,
-        );
+        let gzip_level = self.checked_gzip_level()?;
+        self.check_timeouts()?;
+        let url = self.url.checked()?;
+        let deliver = LokiDeliver {
+            client: crate::transport::client(self, &url)?,
+            url,
+            encoding: self.encoding,
+            gzip_level,
+            tenant: self.tenant_header()?,
+            credentials: self.credentials()?,
+            headers: self.header_map()?,
+        };
         Ok(SinkParts {
-            encoder: Arc::new(Factory {
+            encoder: Arc::new(LokiEncoders {
                 encoding: self.encoding,
-                gzip_level: self.gzip_level,
+                gzip_level,
             }),
             deliver: Arc::new(deliver),
         })
@@ -142,99 +161,107 @@ impl SinkSettings for LokiSettings {
 }
 
 impl LokiSettings {
-    fn push_url(&self) -> Result<Url, SettingsError> {
-        let mut url = Url::parse(&self.url).map_err(|error| {
-            SettingsError::new(
-                "url",
-                format!("not a URL ({error}): write it like `http://loki:3100/loki/api/v1/push`"),
-            )
-        })?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(SettingsError::new(
-                "url",
-                "must begin with `http://` or `https://`",
-            ));
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(SettingsError::new(
-                "url",
-                "must not hold a user or password: use `basic_auth`",
-            ));
-        }
-        if matches!(url.path(), "" | "/") {
-            url.set_path("/loki/api/v1/push");
-        }
-        Ok(url)
-    }
-
-    fn client(&self) -> Result<reqwest::Client, SettingsError> {
-        let mut builder = reqwest::Client::builder()
-            .tls_backend_preconfigured(crate::tls::client_config(&self.tls)?)
-            .http1_only()
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .user_agent(concat!("tailwater/", env!("CARGO_PKG_VERSION")))
-            .timeout(self.timeout)
-            .connect_timeout(self.connect_timeout)
-            .pool_idle_timeout(Duration::from_secs(60))
-            .tcp_nodelay(true);
-        if let Some(proxy) = &self.proxy_url {
-            let proxy = reqwest::Proxy::all(proxy.expose()).map_err(|_| {
-                SettingsError::new("proxy_url", "not a URL: write it like `http://proxy:3128`")
-            })?;
-            builder = builder.proxy(proxy);
-        }
-        builder.build().map_err(|error| {
-            SettingsError::new("tls", format!("cannot make the HTTP client: {error}"))
-        })
-    }
-
-    fn credentials(&self) -> Result<Credentials, SettingsError> {
-        let bearer = (self.bearer_token.is_some() || self.bearer_token_file.is_some()).then(|| {
-            Credentials::bearer(self.bearer_token.clone(), self.bearer_token_file.clone())
-        });
-        let basic = self.basic_auth.as_ref().map(|basic| {
-            Credentials::basic(
-                basic.username.clone(),
-                basic.password.clone(),
-                basic.password_file.clone(),
-            )
-        });
-        match (bearer, basic) {
-            (Some(_), Some(_)) => Err(SettingsError::new(
-                "basic_auth",
-                "cannot stand beside a bearer token: choose one",
+    fn checked_gzip_level(&self) -> Result<u32, SettingsError> {
+        match (self.gzip_level, self.encoding) {
+            (Some(_), Encoding::Protobuf) => Err(SettingsError::new(
+                "gzip_level",
+                "has no effect on protobuf: leave it out, or set `encoding: json`",
             )),
-            (Some(credentials), None) | (None, Some(credentials)) => credentials,
-            (None, None) => Ok(Credentials::none()),
+            (Some(level), Encoding::Json) if level > 9 => Err(SettingsError::new(
+                "gzip_level",
+                format!("{level} is not a level of gzip: use 0 (none) to 9 (smallest)"),
+            )),
+            (level, _) => Ok(level.unwrap_or(1)),
+        }
+    }
+
+    fn check_timeouts(&self) -> Result<(), SettingsError> {
+        for (key, value) in [
+            ("timeout", self.timeout),
+            ("connect_timeout", self.connect_timeout),
+        ] {
+            if value.is_zero() {
+                let reason = "no request could ever succeed: write it like `10s`";
+                return Err(SettingsError::new(key, reason));
+            }
+        }
+        Ok(())
+    }
+
+    fn tenant_header(&self) -> Result<Option<HeaderValue>, SettingsError> {
+        let Some(tenant) = &self.tenant else {
+            return Ok(None);
+        };
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!-_.*'()".contains(&byte);
+        let header = HeaderValue::from_str(tenant).ok().filter(|_| {
+            !tenant.is_empty() && tenant.len() <= MAX_TENANT_BYTES && tenant.bytes().all(is_allowed)
+        });
+        let refused = || {
+            let reason = format!(
+                "`{}` is not a tenant: use 1 to {MAX_TENANT_BYTES} of letters, digits and `!-_.*'()`",
+                tenant.escape_debug()
+            );
+            SettingsError::new("tenant", reason)
+        };
+        header.map(Some).ok_or_else(refused)
+    }
+
+    fn credentials(&self) -> Result<Option<Credentials>, SettingsError> {
+        let token = SecretSetting {
+            key: "bearer_token",
+            value: self.bearer_token.as_ref(),
+            file_key: "bearer_token_file",
+            file: self.bearer_token_file.as_deref(),
+        };
+        let has_token = token.value.is_some() || token.file.is_some();
+        match &self.basic_auth {
+            Some(_) if has_token => Err(SettingsError::new(
+                "basic_auth",
+                "stands beside a bearer token: keep one of them",
+            )),
+            Some(basic) => {
+                let password = SecretSetting {
+                    key: "basic_auth.password",
+                    value: basic.password.as_ref(),
+                    file_key: "basic_auth.password_file",
+                    file: basic.password_file.as_deref(),
+                };
+                Credentials::basic(&basic.username, &password).map(Some)
+            }
+            None if has_token => Credentials::bearer(&token).map(Some),
+            None => Ok(None),
         }
     }
 
     fn header_map(&self) -> Result<HeaderMap, SettingsError> {
         let mut headers = HeaderMap::new();
         for (name, value) in &self.headers {
-            let fail = |what| {
-                SettingsError::new(
-                    format!("headers.{name}"),
-                    format!("not a valid header {what}"),
-                )
-            };
-            let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| fail("name"))?;
-            let mut value = HeaderValue::from_str(value.expose()).map_err(|_| fail("value"))?;
+            let fail = |reason: &str| SettingsError::new(format!("headers.{name}"), reason);
+            let parsed = HeaderName::from_bytes(name.as_bytes())
+                .map_err(|_| fail("is not a valid name of a header"))?;
+            let reserved = RESERVED_HEADERS.iter().find(|(known, _)| parsed == *known);
+            if let Some((_, advice)) = reserved {
+                return Err(fail(&format!("is set by another key: {advice}")));
+            }
+            let mut value = HeaderValue::from_str(value.expose())
+                .map_err(|_| fail("holds characters that no header can carry"))?;
             value.set_sensitive(true);
-            headers.insert(parsed, value);
+            if headers.insert(parsed, value).is_some() {
+                return Err(fail("stands twice, in other letters: keep one of them"));
+            }
         }
         Ok(headers)
     }
 }
 
+/// Makes the encoders of one sink.
 #[derive(Debug)]
-struct Factory {
+struct LokiEncoders {
     encoding: Encoding,
     gzip_level: u32,
 }
 
-impl EncoderFactory for Factory {
+impl EncoderFactory for LokiEncoders {
     fn make(&self) -> Box<dyn Encode> {
         match self.encoding {
             Encoding::Protobuf => Box::<ProtobufEncoder>::default(),

@@ -1,5 +1,9 @@
 //! TLS: own roots, client certificates, and roots that are there on a machine without any.
 
+use std::fmt;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -11,20 +15,41 @@ use tailwater_sink::SettingsError;
 
 use crate::settings::TlsSettings;
 
+/// Largest file of certificates or keys that is read, in bytes: several times the roots of a system.
+const MAX_PEM_BYTES: u64 = 4 << 20;
+
 /// Makes the client's side of TLS.
-pub(crate) fn client_config(settings: &TlsSettings) -> Result<ClientConfig, SettingsError> {
+///
+/// # Errors
+/// [`SettingsError`] names the file that cannot be used.
+pub(crate) fn client_config(
+    settings: &TlsSettings,
+    url: &reqwest::Url,
+) -> Result<ClientConfig, SettingsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| SettingsError::new("tls", error.to_string()))?
-        .with_root_certificates(roots(settings)?);
+        .with_root_certificates(roots(settings, url)?);
     let mut config = match client_identity(settings)? {
-        Some((certificates, key)) => builder
-            .with_client_auth_cert(certificates, key)
-            .map_err(|error| SettingsError::new("tls.cert_file", error.to_string()))?,
+        Some((certificates, key)) => {
+            builder
+                .with_client_auth_cert(certificates, key)
+                .map_err(|error| {
+                    SettingsError::new(
+                        "tls.key_file",
+                        format!("does not go with `tls.cert_file`: {error}"),
+                    )
+                })?
+        }
         None => builder.with_no_client_auth(),
     };
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
     if settings.danger_accept_invalid_certs {
+        tracing::warn!(
+            target_url = crate::push_url::shown(url),
+            "certificates are not checked: anyone on the way can read the lines and the credentials"
+        );
         config
             .dangerous()
             .set_certificate_verifier(Arc::new(AcceptAny(provider)));
@@ -34,17 +59,20 @@ pub(crate) fn client_config(settings: &TlsSettings) -> Result<ClientConfig, Sett
 
 /// The roots of `ca_file` alone where it is given; else the system's; else those of Mozilla, so that a
 /// container without any certificates can still deliver.
-fn roots(settings: &TlsSettings) -> Result<RootCertStore, SettingsError> {
+fn roots(settings: &TlsSettings, url: &reqwest::Url) -> Result<RootCertStore, SettingsError> {
     let mut roots = RootCertStore::empty();
     if let Some(path) = &settings.ca_file {
         for certificate in certificates("tls.ca_file", path)? {
-            roots.add(certificate).map_err(|error| {
-                SettingsError::new("tls.ca_file", format!("`{}`: {error}", path.display()))
-            })?;
+            roots
+                .add(certificate)
+                .map_err(|error| unusable("tls.ca_file", path, &error))?;
         }
         return Ok(roots);
     }
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    // Reading the system's takes milliseconds; over plain HTTP only a proxy could need any.
+    if url.scheme() == "https" {
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    }
     if roots.is_empty() {
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     }
@@ -56,43 +84,47 @@ type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 fn client_identity(settings: &TlsSettings) -> Result<Option<Identity>, SettingsError> {
     match (&settings.cert_file, &settings.key_file) {
         (None, None) => Ok(None),
-        (Some(cert), Some(key)) => {
-            let certificates = certificates("tls.cert_file", cert)?;
-            let key = PrivateKeyDer::from_pem_file(key).map_err(|error| {
-                SettingsError::new(
-                    "tls.key_file",
-                    format!(
-                        "cannot read a private key from `{}`: {error}",
-                        key.display()
-                    ),
-                )
-            })?;
+        (Some(cert_file), Some(key_file)) => {
+            let certificates = certificates("tls.cert_file", cert_file)?;
+            let key = PrivateKeyDer::from_pem_slice(&read_pem("tls.key_file", key_file)?)
+                .map_err(|_| unusable("tls.key_file", key_file, &"it holds no key in PEM form"))?;
             Ok(Some((certificates, key)))
         }
         (Some(_), None) => Err(SettingsError::new(
             "tls.key_file",
-            "missing: a `cert_file` needs its `key_file`",
+            "is missing: a `cert_file` needs its `key_file`",
         )),
         (None, Some(_)) => Err(SettingsError::new(
             "tls.cert_file",
-            "missing: a `key_file` needs its `cert_file`",
+            "is missing: a `key_file` needs its `cert_file`",
         )),
     }
 }
 
-fn certificates(
-    key: &str,
-    path: &std::path::Path,
-) -> Result<Vec<CertificateDer<'static>>, SettingsError> {
-    let fail = |reason: String| SettingsError::new(key, format!("`{}`: {reason}", path.display()));
-    let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
-        .map_err(|error| fail(format!("cannot read certificates: {error}")))?
-        .collect::<Result<_, _>>()
-        .map_err(|error| fail(format!("cannot read certificates: {error}")))?;
-    if certificates.is_empty() {
-        return Err(fail("no certificate in PEM form".to_owned()));
+fn certificates(key: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, SettingsError> {
+    let pem = read_pem(key, path)?;
+    CertificateDer::pem_slice_iter(&pem)
+        .collect::<Result<Vec<_>, _>>()
+        .ok()
+        .filter(|certificates| !certificates.is_empty())
+        .ok_or_else(|| unusable(key, path, &"it holds no certificates in PEM form"))
+}
+
+fn read_pem(key: &str, path: &Path) -> Result<Vec<u8>, SettingsError> {
+    let mut pem = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_PEM_BYTES + 1).read_to_end(&mut pem))
+        .map_err(|error| unusable(key, path, &error))?;
+    if pem.len() as u64 > MAX_PEM_BYTES {
+        let limit = format!("it is larger than {MAX_PEM_BYTES} bytes");
+        return Err(unusable(key, path, &limit));
     }
-    Ok(certificates)
+    Ok(pem)
+}
+
+/// Names a file that is of no use. The parser's own words quote the file, so they are never passed on.
+fn unusable(key: &str, path: &Path, error: &dyn fmt::Display) -> SettingsError {
+    SettingsError::new(key, format!("cannot use `{}`: {error}", path.display()))
 }
 
 /// Believes every certificate: for tests of the operator, under a name that says so.

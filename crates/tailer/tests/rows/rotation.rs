@@ -152,7 +152,7 @@ fn deleted_while_open_is_read_to_its_end() {
 #[test]
 fn a_link_turned_to_another_file_ends_neither() {
     let mut host = Host::with(WatchBackend::Auto, &["links/*.log"], &[], |limits| {
-        limits.max_files = 100
+        limits.max_files = 100;
     });
     std::fs::create_dir(host.path("links")).unwrap();
     std::fs::create_dir(host.path("links/real")).unwrap();

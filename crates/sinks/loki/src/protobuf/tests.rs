@@ -1,120 +1,171 @@
 use proptest::prelude::*;
 use tailwater_record::{LabelSet, RecordView, Span, TimestampNs};
-use tailwater_sink::Encode as _;
+use tailwater_sink::{Encode as _, Encoded};
 
-use super::{ProtobufEncoder, selector, split, take_field, take_varint};
+use super::{ProtobufEncoder, decompress, labels_field, replace_invalid, split};
 
-/// (labels, seconds, nanos, line, metadata)
-type Entry = (String, u64, u64, Vec<u8>, Vec<(String, String)>);
-
-fn decode(body: &[u8]) -> Vec<Entry> {
-    let plain = snap::raw::Decoder::new().decompress_vec(body).unwrap();
-    let mut entries = Vec::new();
-    let mut rest: &[u8] = &plain;
-    while !rest.is_empty() {
-        let mut stream = take_field(&mut rest).unwrap().content;
-        let labels = String::from_utf8(take_field(&mut stream).unwrap().content.to_vec()).unwrap();
-        while !stream.is_empty() {
-            let mut entry = take_field(&mut stream).unwrap().content;
-            let mut time = take_field(&mut entry).unwrap().content;
-            let (mut seconds, mut nanos) = (0, 0);
-            while !time.is_empty() {
-                match take_varint(&mut time).unwrap() {
-                    8 => seconds = take_varint(&mut time).unwrap(),
-                    16 => nanos = take_varint(&mut time).unwrap(),
-                    other => panic!("unknown tag {other}"),
-                }
-            }
-            let line = take_field(&mut entry).unwrap().content.to_vec();
-            let mut metadata = Vec::new();
-            while !entry.is_empty() {
-                let mut pair = take_field(&mut entry).unwrap().content;
-                let mut text =
-                    || String::from_utf8(take_field(&mut pair).unwrap().content.to_vec()).unwrap();
-                metadata.push((text(), text()));
-            }
-            entries.push((labels.clone(), seconds, nanos, line, metadata));
-        }
-    }
-    entries
+fn set(job: &str) -> LabelSet {
+    LabelSet::new([("job", job)]).unwrap()
 }
 
-fn encode(records: &[(u8, u64, Vec<u8>)]) -> (Vec<Entry>, bytes::Bytes, u64) {
-    let sets: Vec<LabelSet> = (0..3)
-        .map(|job| LabelSet::new([("job", format!("j{job}")), ("q", "a\"b\\c\n".into())]).unwrap())
-        .collect();
+/// Labels, timestamp, line, metadata.
+type Plain<'a> = (&'a LabelSet, u64, &'a [u8], &'a [(&'a str, &'a str)]);
+
+fn encode(records: &[Plain<'_>]) -> Encoded {
     let mut encoder = ProtobufEncoder::default();
-    let mut expected = Vec::new();
-    for (job, time, line) in records {
-        let labels = &sets[usize::from(job % 3)];
-        let metadata: &[(&str, &str)] = if time % 2 == 0 {
-            &[]
-        } else {
-            &[("offset", "12"), ("zone", "eu")]
-        };
+    for (labels, timestamp, line, metadata) in records {
         encoder.append(&RecordView {
             line,
             span: Span { start: 0, end: 1 },
-            timestamp: TimestampNs(*time),
+            timestamp: TimestampNs(*timestamp),
             labels,
             metadata,
         });
-        expected.push((
-            selector(labels),
-            time / 1_000_000_000,
-            time % 1_000_000_000,
-            String::from_utf8_lossy(line).into_owned().into_bytes(),
-            metadata
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-                .collect(),
-        ));
     }
-    let sealed = encoder.seal();
-    assert!(encoder.is_empty(), "a sealed encoder starts anew");
-    (expected, sealed.body, sealed.stats.replaced_utf8_records)
+    encoder.seal()
+}
+
+/// 1,700,000,000 seconds and 5 nanoseconds, worked out by hand: `1_700_000_000` is `0x6553F100`, in
+/// groups of seven bits from the lowest 0x00, 0x62, 0x4F, 0x2A, 0x06.
+const TIME: u64 = 1_700_000_000_000_000_005;
+const TIME_FIELD: [u8; 14] = [
+    0x0A, 12, 0x08, 0x80, 0xE2, 0xCF, 0xAA, 0x06, 0x10, 0x85, 0x80, 0x80, 0x80, 0x00,
+];
+
+#[test]
+fn one_record_has_exactly_these_bytes() {
+    let sealed = encode(&[(&set("x"), TIME, b"hi", &[("k", "v")])]);
+    let mut entry = Vec::new();
+    entry.extend_from_slice(&TIME_FIELD);
+    entry.extend_from_slice(&[0x12, 0x82, 0x00, b'h', b'i']);
+    entry.extend_from_slice(&[0x1A, 6, 0x0A, 1, b'k', 0x12, 1, b'v']);
+    let mut stream = vec![0x0A, 9];
+    stream.extend_from_slice(br#"{job="x"}"#);
+    stream.extend_from_slice(&[0x12, 0x9B, 0x00]);
+    assert_eq!(entry.len(), 27);
+    stream.extend_from_slice(&entry);
+    let mut request = vec![0x0A, 0xA9, 0x80, 0x80, 0x80, 0x00];
+    assert_eq!(stream.len(), 41);
+    request.extend_from_slice(&stream);
+    assert_eq!(decompress(&sealed.body).unwrap(), request);
 }
 
 #[test]
-fn labels_are_quoted_as_go_does() {
-    let labels = LabelSet::new([("b", "x\"\\\n\u{1}é"), ("a", "y")]).unwrap();
-    assert_eq!(selector(&labels), "{a=\"y\", b=\"x\\\"\\\\\\n\\u0001é\"}");
+fn a_long_line_has_wider_lengths() {
+    let line = vec![b'x'; 20_000];
+    let plain = decompress(&encode(&[(&set("x"), TIME, &line, &[])]).body).unwrap();
+    let mut entry = vec![0x12];
+    // 14 for the time, 6 before the line, and the line: 20,020 is 0x34 and 0x1C and 0x01.
+    entry.extend_from_slice(&[0xB4, 0x9C, 0x81, 0x80, 0x00]);
+    entry.extend_from_slice(&TIME_FIELD);
+    entry.extend_from_slice(&[0x12, 0xA0, 0x9C, 0x81, 0x80, 0x00]);
+    entry.extend_from_slice(&line);
+    assert!(plain.ends_with(&entry));
 }
 
 #[test]
-fn invalid_text_is_replaced_and_counted() {
-    let (expected, body, replaced) =
-        encode(&[(0, 1, b"ok".to_vec()), (0, 2, vec![b'a', 0xFF, b'b'])]);
-    assert_eq!(replaced, 1);
-    assert_eq!(decode(&body), expected);
-    assert_eq!(expected[1].3, "a\u{FFFD}b".as_bytes());
+fn a_stream_stands_once_for_consecutive_records_and_again_when_it_returns() {
+    let (a, b) = (set("a"), set("b"));
+    let same_as_a = set("a");
+    let sealed = encode(&[
+        (&a, 1, b"1", &[]),
+        (&same_as_a, 2, b"2", &[]),
+        (&b, 3, b"3", &[]),
+        (&a, 4, b"4", &[]),
+    ]);
+    let streams = crate::decode::decode_protobuf(&decompress(&sealed.body).unwrap()).unwrap();
+    let shape: Vec<_> = streams
+        .iter()
+        .map(|stream| (stream.labels.as_str(), stream.entries.len()))
+        .collect();
+    assert_eq!(
+        shape,
+        [
+            (r#"{job="a"}"#, 2),
+            (r#"{job="b"}"#, 1),
+            (r#"{job="a"}"#, 1)
+        ]
+    );
+}
+
+#[test]
+fn invalid_text_is_replaced_and_counted_once_per_line() {
+    let labels = set("a");
+    let sealed = encode(&[
+        (&labels, 1, b"ok", &[]),
+        (&labels, 2, b"\xFFa\xE2\x28b\xF0", &[]),
+    ]);
+    assert_eq!(sealed.stats.replaced_utf8_records, 1);
+    let streams = crate::decode::decode_protobuf(&decompress(&sealed.body).unwrap()).unwrap();
+    assert_eq!(streams[0].entries[1].line, "\u{FFFD}a\u{FFFD}(b\u{FFFD}");
+}
+
+#[test]
+fn an_enormous_batch_does_not_keep_its_memory() {
+    let line = vec![b'x'; 3 * crate::MAX_KEPT_BYTES];
+    let labels = set("a");
+    let mut encoder = ProtobufEncoder::default();
+    encoder.append(&RecordView {
+        line: &line,
+        span: Span { start: 0, end: 1 },
+        timestamp: TimestampNs(1),
+        labels: &labels,
+        metadata: &[],
+    });
+    drop(encoder.seal());
+    assert!(encoder.body.capacity() <= crate::MAX_KEPT_BYTES);
+    assert!(encoder.block.room.capacity() <= crate::MAX_KEPT_BYTES);
+}
+
+#[test]
+fn a_body_that_another_wrote_is_not_split() {
+    let reason = |plain: &[u8]| {
+        let block = snap::raw::Encoder::new().compress_vec(plain).unwrap();
+        split(&block.into(), 1).unwrap_err().reason
+    };
+    let foreign = "not a push request as this sink writes it";
+    assert_eq!(
+        reason(&[0x12, 0x00]),
+        foreign,
+        "a field that is not a stream"
+    );
+    assert_eq!(reason(&[0x0A, 0x05, 0x0A]), foreign, "a torn stream");
+    assert_eq!(reason(&[0x0A, 0x02, 0x12, 0x00]), foreign, "no labels");
+    assert_eq!(reason(&[]), "fewer records than the split asks for");
+    let huge = [0xFF, 0xFF, 0xFF, 0xFF, 0x0F];
+    let huge = bytes::Bytes::copy_from_slice(&huge);
+    assert_eq!(split(&huge, 1).unwrap_err().reason, "larger than any batch");
+    let torn = bytes::Bytes::from_static(b"\x05abc");
+    assert_eq!(split(&torn, 1).unwrap_err().reason, "not a snappy block");
+}
+
+#[test]
+fn the_labels_of_a_stream_are_the_field_that_is_cached() {
+    let labels = LabelSet::new([("b", "\""), ("a", "y")]).unwrap();
+    let expected = [&[0x0A, 15][..], br#"{a="y", b="\""}"#].concat();
+    assert_eq!(labels_field(&labels), expected);
 }
 
 proptest! {
     #[test]
-    fn what_is_encoded_is_decoded_and_every_split_keeps_every_record(
-        records in prop::collection::vec((any::<u8>(), 0_u64..4_000_000_000_000_000_000, prop::collection::vec(any::<u8>(), 0..300)), 1..30),
-        at in any::<prop::sample::Index>(),
+    fn replaced_lines_are_what_the_standard_library_makes_of_them(
+        line in prop::collection::vec(prop_oneof![any::<u8>(), 0x80..=0xFF_u8], 0..60),
     ) {
-        let (expected, body, _) = encode(&records);
-        prop_assert_eq!(&decode(&body), &expected);
-        if records.len() > 1 {
-            let first = at.index(records.len() - 1) + 1;
-            let (head, tail) = split(&body, u32::try_from(first).unwrap()).unwrap();
-            let mut both = decode(&head);
-            prop_assert_eq!(both.len(), first);
-            both.extend(decode(&tail));
-            prop_assert_eq!(both, expected);
-        }
+        let mut text = String::from("from the line before");
+        replace_invalid(&line, &mut text);
+        prop_assert_eq!(text, String::from_utf8_lossy(&line));
     }
 
     #[test]
-    fn a_body_of_any_bytes_is_split_or_refused_without_a_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
-        let plain = snap::raw::Encoder::new().compress_vec(&body).unwrap();
-        for bytes in [body, plain] {
-            if let Ok((head, tail)) = split(&bytes::Bytes::from(bytes), 1) {
-                prop_assert!(head.len() + tail.len() > 0);
-            }
+    fn a_body_of_any_bytes_is_split_or_refused_without_a_panic(
+        plain in prop::collection::vec(prop_oneof![any::<u8>(), 0x08..0x1B_u8, 0..6_u8], 0..200),
+        first in 1..5_u32,
+    ) {
+        let block = snap::raw::Encoder::new().compress_vec(&plain).unwrap();
+        if let Ok((head, tail)) = split(&block.into(), first) {
+            prop_assert!(!decompress(&head).unwrap().is_empty());
+            prop_assert!(!decompress(&tail).unwrap().is_empty());
         }
+        drop(split(&plain.into(), first));
     }
 }
