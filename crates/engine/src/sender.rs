@@ -226,9 +226,10 @@ async fn deliver_whole(batch: &EncodedBatch, outlet: &Outlet) -> Vec<Rejected> {
             ignored.ignored == ignored.out_of && ignored.out_of == u64::from(records)
         });
         if records == batch.records() {
+            // A count that does not speak of every record of the batch says nothing of the others.
             refused_in_all = ignored
-                .map(|ignored| ignored.ignored)
-                .filter(|refused| *refused > 0);
+                .filter(|ignored| ignored.out_of == u64::from(records) && ignored.ignored > 0)
+                .map(|ignored| ignored.ignored);
         }
         match halve(&piece, outlet) {
             Some((first, second)) if !is_all_refused => pieces.extend([second, first]),

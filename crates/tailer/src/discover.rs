@@ -802,7 +802,7 @@ impl<R> crate::Tailer<R> {
         if is_rotated {
             self.attention.insert(id);
         }
-        self.files.insert(id, file);
+        self.files.insert(id, Box::new(file));
         self.stats.files_found += 1;
         self.changes.push(Change::Found {
             id,

@@ -175,7 +175,8 @@ pub struct Tailer<R> {
     pub(crate) dirs: HashMap<DirId, Directory>,
     pub(crate) dir_by_path: HashMap<PathBuf, DirId>,
     pub(crate) next_dir: DirId,
-    pub(crate) files: HashMap<TailId, TailedFile<R>>,
+    /// Boxed: a table of large values is mostly holes, and doubles to grow.
+    pub(crate) files: HashMap<TailId, Box<TailedFile<R>>>,
     pub(crate) by_inode: HashMap<(u64, u64), TailId>,
     /// The newest generation of each path.
     pub(crate) live: HashMap<PathBuf, TailId>,
@@ -309,17 +310,17 @@ impl<R> Tailer<R> {
 
     /// Returns a file.
     pub fn file_mut(&mut self, id: TailId) -> Option<&mut TailedFile<R>> {
-        self.files.get_mut(&id)
+        self.files.get_mut(&id).map(Box::as_mut)
     }
 
     /// Returns every file.
     pub fn files(&self) -> impl Iterator<Item = &TailedFile<R>> {
-        self.files.values()
+        self.files.values().map(Box::as_ref)
     }
 
     /// Returns every file, to change its cursors.
     pub fn files_mut(&mut self) -> impl Iterator<Item = &mut TailedFile<R>> {
-        self.files.values_mut()
+        self.files.values_mut().map(Box::as_mut)
     }
 
     /// Returns how many files are in turn.
