@@ -151,6 +151,7 @@ fn source_end(source: &SourceConfig, sink_ids: &[u32]) -> SourceEnd {
             patterns: source.patterns.clone(),
             ignore_older: source.ignore_older,
             partial_line_timeout: source.partial_line_timeout,
+            encoding: source.frame.encoding,
         },
         sinks: source
             .sinks

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tailwater_record::{FileId, FileIdentity, Fingerprint, Marker, WINDOW_BYTES};
 
 use crate::directory::TailId;
-use crate::frame::{ChunkEnd, FrameState, ResolvedEncoding};
+use crate::frame::{ChunkEnd, Encoding, FrameState, ResolvedEncoding};
 
 /// Bytes read at once where no line is longer: the quantum of a file's turn.
 ///
@@ -170,6 +170,8 @@ pub struct ReadRules {
     pub rotate_wait: Duration,
     /// An unterminated line of a live file is sent after this time, if at all.
     pub partial_line_timeout: Option<Duration>,
+    /// How the bytes are to be read as text.
+    pub encoding: Encoding,
 }
 
 impl<R> TailedFile<R> {
@@ -257,6 +259,10 @@ impl<R> TailedFile<R> {
         }
         if start == 0 {
             self.learn_head(all);
+        }
+        if offset == 0 {
+            // It may have been found before it had a byte order mark, or is another content by now.
+            self.encoding = rules.encoding.resolve(all);
         }
         let end_offset = start.saturating_add(read as u64);
         if end_offset > self.known_len {

@@ -5,7 +5,7 @@
     reason = "directories and files are treated alike; turns have a queue of their own"
 )]
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use tailwater_record::{FileId, Fingerprint};
 
 use crate::directory::{Directory, TailId, is_remote, mount_table};
 use crate::file::{ReadBuffer, ReadRules, Step, TailedFile};
+use crate::frame::Encoding;
 use crate::open::{AllowedRoots, OpenError, open_log};
 use crate::pattern::Patterns;
 use crate::watch::{DirId, Heard, Waker, Watch, WatchBackend};
@@ -53,6 +54,8 @@ pub struct SourceFiles {
     pub ignore_older: Option<Duration>,
     /// An unterminated line of a live file is sent after this time, if at all.
     pub partial_line_timeout: Option<Duration>,
+    /// How their bytes are read as text.
+    pub encoding: Encoding,
 }
 
 /// What the position store remembers of a file.
@@ -173,7 +176,14 @@ pub struct Tailer<R> {
     pub(crate) mounts: String,
     pub(crate) watch: Watch,
     pub(crate) dirs: HashMap<DirId, Directory>,
-    pub(crate) dir_by_path: HashMap<PathBuf, DirId>,
+    /// Sorted, so that what lies below a directory stands behind it.
+    pub(crate) dir_by_path: BTreeMap<PathBuf, DirId>,
+    /// The directories that each inode is: one may be a root of two patterns, by two names.
+    pub(crate) dir_inodes: HashMap<(u64, u64), Vec<DirId>>,
+    /// How many of the directories no event tells of.
+    pub(crate) polled_dirs: usize,
+    /// A root of a pattern was not there when it was looked for last.
+    pub(crate) is_root_missing: bool,
     pub(crate) next_dir: DirId,
     /// Boxed: a table of large values is mostly holes, and doubles to grow.
     pub(crate) files: HashMap<TailId, Box<TailedFile<R>>>,
@@ -218,7 +228,10 @@ impl<R> Tailer<R> {
             allowed_roots: roots,
             mounts: mount_table(),
             dirs: HashMap::new(),
-            dir_by_path: HashMap::new(),
+            dir_by_path: BTreeMap::new(),
+            dir_inodes: HashMap::new(),
+            polled_dirs: 0,
+            is_root_missing: false,
             next_dir: 0,
             files: HashMap::new(),
             by_inode: HashMap::new(),
@@ -370,10 +383,9 @@ impl<R> Tailer<R> {
         let Some(file) = self.files.get_mut(&id) else {
             return Step::AtEnd;
         };
-        let partial_line_timeout = self
-            .sources
-            .get(file.source)
-            .and_then(|source| source.partial_line_timeout);
+        let source = self.sources.get(file.source);
+        let partial_line_timeout = source.and_then(|source| source.partial_line_timeout);
+        let encoding = source.map_or(Encoding::Auto, |source| source.encoding);
         let was_drained = file
             .cursors
             .get(cursor)
@@ -385,6 +397,7 @@ impl<R> Tailer<R> {
             ReadRules {
                 rotate_wait,
                 partial_line_timeout,
+                encoding,
             },
         );
         if matches!(step, Step::Replaced { .. }) {
@@ -433,8 +446,7 @@ impl<R> Tailer<R> {
 
     /// Returns how many directories are watched, and how many are polled.
     pub fn watched_and_polled(&self) -> (usize, usize) {
-        let watched = self.dirs.values().filter(|dir| dir.has_events).count();
-        (watched, self.dirs.len() - watched)
+        (self.dirs.len() - self.polled_dirs, self.polled_dirs)
     }
 
     /// Replaces the sources; files are then found, kept or dropped by the caller's next turns.
@@ -557,8 +569,8 @@ impl<R> Tailer<R> {
     fn needs_polling(&self) -> bool {
         !self.attention.is_empty()
             || !self.retries.is_empty()
-            || self.dirs.values().any(|dir| !dir.has_events)
-            || self.has_missing_root()
+            || self.polled_dirs > 0
+            || self.is_root_missing
     }
 
     /// What no event tells of: files without a name, directories without a watch, missing roots.

@@ -23,7 +23,6 @@ impl Pipeline {
         let Some(source) = self.plan.sources.get(file.source) else {
             return;
         };
-        file.encoding = source.frame.encoding.resolve(file.head());
         let sinks = source.sinks.clone();
         let is_new_to_a_known_host = at_start && self.desk.positions.was_empty();
         let start = match source.read_from {

@@ -1,38 +1,59 @@
-//! A directory, a tailer that follows it, and what it has read.
+//! A directory, a tailer that follows it as a pipeline thread would, and what it has read.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use tailwater_record::Marker;
 use tailwater_tailer::{
-    AllowedRoots, Change, Cursor, Encoding, FrameConfig, FrameStats, Framer, Known, KnownFile, Now,
-    OverLimit, Patterns, ReadBuffer, SourceFiles, Step, Tailer, TailerLimits, TailerStats, Waker,
+    AllowedRoots, Change, Chunk, Cursor, Encoding, FrameConfig, FrameStats, Framer, Now, OverLimit,
+    Patterns, ReadBuffer, SourceFiles, Step, Tailer, TailerLimits, TailerStats, Waker,
     WatchBackend,
 };
 
-/// Nothing is known of earlier runs.
-struct Nothing;
+use crate::memory::Memory;
 
-impl Known for Nothing {
-    fn in_directory(&self, _directory: &Path) -> Vec<KnownFile> {
-        Vec::new()
-    }
-    fn is_known(&self, _device: u64, _inode: u64) -> bool {
-        false
-    }
+/// What a test may change before the tailer starts.
+pub(crate) struct Setup {
+    pub(crate) limits: TailerLimits,
+    pub(crate) source: SourceFiles,
+    pub(crate) frame: FrameConfig,
+    /// How many cursors each file gets.
+    pub(crate) sinks: u32,
+    /// Where the globs stand.
+    pub(crate) root: PathBuf,
+}
+
+/// One line that was read.
+#[derive(Debug)]
+pub(crate) struct Line {
+    pub(crate) sink: u32,
+    /// The path that its file was found under.
+    pub(crate) path: PathBuf,
+    pub(crate) bytes: Vec<u8>,
+    /// Where its bytes begin in the file.
+    pub(crate) offset: u64,
 }
 
 pub(crate) struct Host {
-    pub(crate) directory: tempfile::TempDir,
-    pub(crate) frame: FrameConfig,
-    tailer: Tailer<()>,
+    /// Removed with it.
+    _directory: tempfile::TempDir,
+    setup: Setup,
+    /// `None` while the agent is down.
+    tailer: Option<Tailer<()>>,
+    memory: Memory,
     buffer: ReadBuffer,
-    now: Now,
-    /// (path it was found under, line, offset of the line)
-    pub(crate) read: Vec<(PathBuf, Vec<u8>, u64)>,
+    instant: Instant,
+    /// How far the wall clock is off, in nanoseconds.
+    pub(crate) clock_error_ns: i64,
+    /// Sinks that take nothing now.
+    pub(crate) blocked: Vec<u32>,
+    pub(crate) read: Vec<Line>,
     pub(crate) refused: Vec<(PathBuf, &'static str)>,
+    /// Bytes that could not be read any more.
+    pub(crate) lost_bytes: u64,
+    /// Files of earlier runs that were not found.
+    pub(crate) missing: usize,
     pub(crate) stats: TailerStats,
     pub(crate) counts: FrameStats,
 }
@@ -48,7 +69,7 @@ impl Host {
         watch: WatchBackend,
         include: &[&str],
         exclude: &[&str],
-        change: impl FnOnce(&mut TailerLimits),
+        change: impl FnOnce(&mut Setup),
     ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().canonicalize().unwrap();
@@ -59,50 +80,83 @@ impl Host {
                 .collect()
         };
         let patterns = Patterns::new(&globs(include), &globs(exclude)).unwrap();
-        let mut limits = TailerLimits {
-            watch,
-            poll_interval: Duration::from_millis(50),
-            rescan_interval: Duration::from_secs(3600),
-            rotate_wait: Duration::from_secs(1),
-            close_idle: Duration::from_secs(300),
-            max_open_files: 100,
-            max_files: 10_000,
-            excluded_paths: Vec::new(),
-            shard: 0,
-            shards: 1,
-            is_for_remote: false,
+        let mut setup = Setup {
+            limits: limits(watch),
+            source: SourceFiles {
+                patterns,
+                ignore_older: None,
+                partial_line_timeout: None,
+                encoding: Encoding::Auto,
+            },
+            frame: FrameConfig {
+                max_line_bytes: 64 << 10,
+                over_limit: OverLimit::Truncate,
+                encoding: Encoding::Auto,
+            },
+            sinks: 1,
+            root,
         };
-        change(&mut limits);
-        let now = Now {
+        change(&mut setup);
+        let mut host = Self {
+            _directory: directory,
+            buffer: ReadBuffer::new(setup.frame.max_line_bytes),
+            setup,
+            tailer: None,
+            memory: Memory::default(),
             instant: Instant::now(),
-            unix_ns: 1,
-        };
-        let sources = vec![SourceFiles {
-            patterns,
-            ignore_older: None,
-            partial_line_timeout: None,
-        }];
-        let roots = AllowedRoots::new([root.as_path()]);
-        let frame = FrameConfig {
-            max_line_bytes: 64 << 10,
-            over_limit: OverLimit::Truncate,
-            encoding: Encoding::Auto,
-        };
-        Self {
-            directory,
-            frame,
-            tailer: Tailer::new(limits, sources, roots, Waker::new().unwrap(), now),
-            buffer: ReadBuffer::new(frame.max_line_bytes),
-            now,
+            clock_error_ns: 0,
+            blocked: Vec::new(),
             read: Vec::new(),
             refused: Vec::new(),
+            lost_bytes: 0,
+            missing: 0,
             stats: TailerStats::default(),
             counts: FrameStats::default(),
-        }
+        };
+        host.start();
+        host
+    }
+
+    /// Ends the agent; what it has read is acked, and its positions are durable.
+    pub(crate) fn stop(&mut self) {
+        self.tailer = None;
+        self.memory.save();
+    }
+
+    /// Ends the agent at once: it remembers what [`Host::checkpoint`] made durable, and files.
+    pub(crate) fn crash(&mut self) {
+        self.tailer = None;
+        self.memory.restore();
+    }
+
+    /// Makes the positions durable.
+    pub(crate) fn checkpoint(&mut self) {
+        self.memory.save();
+    }
+
+    pub(crate) fn start(&mut self) {
+        self.memory.begin_run();
+        let roots = AllowedRoots::new([self.setup.root.as_path()]);
+        self.tailer = Some(Tailer::new(
+            self.setup.limits.clone(),
+            vec![self.setup.source.clone()],
+            roots,
+            Waker::new().unwrap(),
+            self.now(),
+        ));
+    }
+
+    pub(crate) fn restart(&mut self) {
+        self.stop();
+        self.start();
+    }
+
+    pub(crate) fn tailer(&mut self) -> &mut Tailer<()> {
+        self.tailer.as_mut().unwrap()
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().canonicalize().unwrap().join(name)
+        self.setup.root.join(name)
     }
 
     /// Appends to a file, making it where it is not there; returns the descriptor.
@@ -121,32 +175,90 @@ impl Host {
         std::fs::rename(self.path(from), self.path(to)).unwrap();
     }
 
-    /// One turn of the thread, and the clock goes on by 20 ms.
+    pub(crate) fn remove(&self, name: &str) {
+        std::fs::remove_file(self.path(name)).unwrap();
+    }
+
+    /// Renames `a.log.1` to `a.log.2` and so on, and at last `a.log` to `a.log.1`.
+    pub(crate) fn rotate(&self, name: &str) {
+        let mut last = 0;
+        while self.path(&format!("{name}.{}", last + 1)).exists() {
+            last += 1;
+        }
+        for number in (1..=last).rev() {
+            self.rename(
+                &format!("{name}.{number}"),
+                &format!("{name}.{}", number + 1),
+            );
+        }
+        self.rename(name, &format!("{name}.1"));
+    }
+
+    /// One turn of the thread, which reads all there is; the clock goes on by 20 ms.
     pub(crate) fn turn(&mut self) {
+        self.look();
+        while self.pass() > 0 {}
+    }
+
+    /// Looks at what has happened, and reads nothing.
+    pub(crate) fn look(&mut self) {
         self.advance(Duration::from_millis(20));
-        self.tailer.turn(self.now, &Nothing);
-        for change in self.tailer.take_changes() {
+        let now = self.now();
+        let tailer = self.tailer.as_mut().unwrap();
+        tailer.turn(now, &self.memory);
+        for change in tailer.take_changes() {
             match change {
                 Change::Found { id, .. } => {
-                    let file = self.tailer.file_mut(id).unwrap();
-                    file.encoding = self.frame.encoding.resolve(file.head());
-                    file.cursors.push(Cursor::new(0, 0, Marker::default(), ()));
+                    let file = tailer.file_mut(id).unwrap();
+                    let sinks = 0..self.setup.sinks;
+                    let stored = self.memory.recall(file, now.unix_ns);
+                    file.cursors.extend(sinks.map(|sink| {
+                        let (offset, marker) = stored.get(&sink).copied().unwrap_or_default();
+                        Cursor::new(sink, offset, marker, ())
+                    }));
+                    file.drop_head();
+                    tailer.push_ready(id);
                 }
-                Change::Finished { id, .. } => self.tailer.release(id),
+                Change::Finished { id, is_deleted } => {
+                    if is_deleted {
+                        self.memory.forget(tailer.file_mut(id).unwrap());
+                    }
+                    tailer.release(id);
+                }
                 Change::Refused { path, reason, .. } => self.refused.push((path, reason)),
-                Change::Lost { .. } | Change::Missing(_) => {}
+                Change::Lost { bytes, .. } => self.lost_bytes += bytes,
+                Change::Missing(_) => self.missing += 1,
             }
         }
-        for _ in 0..self.tailer.ready_len() {
-            let id = self.tailer.next_ready().unwrap();
-            while self.read_once(id) {}
-        }
-        let stats = self.tailer.take_stats();
+        let stats = tailer.take_stats();
         self.stats.rotations += stats.rotations;
         self.stats.truncations += stats.truncations;
         self.stats.files_found += stats.files_found;
         self.stats.files_over_limit += stats.files_over_limit;
         self.stats.descriptors_evicted += stats.descriptors_evicted;
+        self.stats.scans += stats.scans;
+        self.stats.watch_overflows += stats.watch_overflows;
+    }
+
+    /// Gives every ready file one turn, and each of its cursors one chunk; returns the bytes read.
+    pub(crate) fn pass(&mut self) -> u64 {
+        let mut total = 0;
+        for _ in 0..self.tailer().ready_len() {
+            let Some(id) = self.tailer().next_ready() else {
+                break;
+            };
+            let (mut is_ready_again, mut bytes) = (false, 0);
+            for cursor in 0..usize::try_from(self.setup.sinks).unwrap() {
+                let (again, read) = self.read_cursor(id, cursor);
+                is_ready_again |= again;
+                bytes += read;
+            }
+            if is_ready_again {
+                self.tailer().push_ready(id);
+            }
+            total += bytes;
+        }
+        total
     }
 
     /// Turns until everything is quiet, rotated files included.
@@ -158,61 +270,124 @@ impl Host {
     }
 
     pub(crate) fn advance(&mut self, by: Duration) {
-        self.now.instant += by;
+        self.instant += by;
     }
 
-    /// Reads a chunk as a pipeline thread does; returns whether there is more.
-    fn read_once(&mut self, id: u64) -> bool {
-        let Some(file) = self.tailer.file_mut(id) else {
-            return false;
+    /// File times are the system's, and so is the wall clock; intervals are the test's.
+    #[expect(clippy::disallowed_methods, reason = "file times are compared with it")]
+    fn now(&self) -> Now {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let unix_ns = u64::try_from(since.as_nanos()).unwrap();
+        Now {
+            instant: self.instant,
+            unix_ns: unix_ns.saturating_add_signed(self.clock_error_ns),
+        }
+    }
+
+    /// Reads a chunk as a pipeline thread does; returns whether there is more, and the bytes read.
+    fn read_cursor(&mut self, id: u64, index: usize) -> (bool, u64) {
+        let now = self.now();
+        let tailer = self.tailer.as_mut().unwrap();
+        let sink = tailer
+            .file_mut(id)
+            .and_then(|file| Some(file.cursors.get(index)?.sink));
+        let Some(sink) = sink else {
+            return (false, 0);
         };
-        if file.cursors.is_empty() {
-            return false;
+        if self.blocked.contains(&sink) {
+            return (true, 0);
         }
-        match self.tailer.read(id, 0, &mut self.buffer, self.now.instant) {
-            Step::Chunk(chunk) => {
-                let file = self.tailer.file_mut(id).unwrap();
-                let (path, encoding) = (file.path.clone(), file.encoding);
-                let mut scratch = Vec::new();
-                let mut framer = Framer::new(
-                    &self.frame,
-                    encoding,
-                    &mut file.cursors.first_mut().unwrap().frame,
-                    chunk.bytes(),
-                    chunk.offset,
-                    chunk.end,
-                    &mut scratch,
-                    &mut self.counts,
-                );
-                while let Some(framed) = framer.next() {
-                    self.read
-                        .push((path.clone(), framed.line.to_vec(), framed.span.start));
-                }
-                let offset = framer.offset();
-                let has_moved = offset > chunk.offset;
-                file.consume(
-                    0,
-                    offset,
-                    chunk.marker_at(offset),
-                    chunk.is_at_end,
-                    self.now.instant,
-                );
-                has_moved
+        let mut buffer = std::mem::replace(&mut self.buffer, ReadBuffer::empty());
+        let step = tailer.read(id, index, &mut buffer, now.instant);
+        let result = match step {
+            Step::Chunk(chunk) => self.frame(id, index, &chunk, now),
+            Step::Replaced { lost_bytes } => {
+                self.lost_bytes += lost_bytes.iter().max().copied().unwrap_or(0);
+                let file = tailer.file_mut(id).unwrap();
+                self.memory.set_identity(file, now.unix_ns);
+                (true, 1)
             }
-            Step::Replaced { .. } => true,
-            Step::AtEnd | Step::Gated => false,
+            Step::AtEnd | Step::Gated => (false, 0),
             Step::Failed(_) => {
-                self.tailer.retry_later(id);
-                false
+                tailer.retry_later(id);
+                (false, 0)
             }
+        };
+        self.buffer = buffer;
+        result
+    }
+
+    fn frame(&mut self, id: u64, index: usize, chunk: &Chunk<'_>, now: Now) -> (bool, u64) {
+        let file = self.tailer.as_mut().unwrap().file_mut(id).unwrap();
+        let (path, encoding) = (file.path.clone(), file.encoding);
+        let cursor = file.cursors.get_mut(index).unwrap();
+        let sink = cursor.sink;
+        let mut scratch = Vec::new();
+        let mut framer = Framer::new(
+            &self.setup.frame,
+            encoding,
+            &mut cursor.frame,
+            chunk.bytes(),
+            chunk.offset,
+            chunk.end,
+            &mut scratch,
+            &mut self.counts,
+        );
+        while let Some(framed) = framer.next() {
+            self.read.push(Line {
+                sink,
+                path: path.clone(),
+                bytes: framed.line.to_vec(),
+                offset: framed.span.start,
+            });
         }
+        let offset = framer.offset();
+        let marker = chunk.marker_at(offset);
+        file.consume(index, offset, marker, chunk.is_at_end, now.instant);
+        self.memory.set_position(file, index, now.unix_ns);
+        let read = offset - chunk.offset;
+        let is_finishing = file.is_rotated() && read > 0;
+        (!chunk.is_at_end || is_finishing, read)
     }
 
     /// The lines that were read, in order.
     pub(crate) fn lines(&self) -> Vec<String> {
         self.read
             .iter()
-            .map(|(_, line, _)| String::from_utf8_lossy(line).into_owned())
+            .map(|line| String::from_utf8_lossy(&line.bytes).into_owned())
             .collect()
+    }
+
+    /// The lines that were read of the files that were found under one name, in order.
+    pub(crate) fn lines_of(&self, name: &str) -> Vec<String> {
+        let path = self.path(name);
+        self.read
+            .iter()
+            .filter(|line| line.path == path)
+            .map(|line| String::from_utf8_lossy(&line.bytes).into_owned())
+            .collect()
+    }
+
+    /// The lines that were read, sorted: where the order among files is nobody's promise.
+    pub(crate) fn sorted_lines(&self) -> Vec<String> {
+        let mut lines = self.lines();
+        lines.sort();
+        lines
+    }
+}
+
+fn limits(watch: WatchBackend) -> TailerLimits {
+    TailerLimits {
+        watch,
+        poll_interval: Duration::from_millis(50),
+        rescan_interval: Duration::from_secs(3600),
+        rotate_wait: Duration::from_secs(1),
+        close_idle: Duration::from_secs(300),
+        max_open_files: 100,
+        max_files: 10_000,
+        excluded_paths: Vec::new(),
+        shard: 0,
+        shards: 1,
+        is_for_remote: false,
     }
 }

@@ -49,8 +49,8 @@ fn a_file_of_one_byte_is_read_at_once_and_not_again_as_it_grows() {
 /// F27 and F30: far more files than descriptors.
 #[test]
 fn fifty_files_with_eight_descriptors_are_all_read_through_rotation() {
-    let mut host = Host::with(WatchBackend::Auto, &["*.log"], &[], |limits| {
-        limits.max_open_files = 8;
+    let mut host = Host::with(WatchBackend::Auto, &["*.log"], &[], |setup| {
+        setup.limits.max_open_files = 8;
     });
     for round in 0..3 {
         for file in 0..50 {
@@ -71,8 +71,8 @@ fn fifty_files_with_eight_descriptors_are_all_read_through_rotation() {
 /// The limit of files is counted, and the others go on.
 #[test]
 fn files_over_the_limit_are_counted_and_left() {
-    let mut host = Host::with(WatchBackend::Auto, &["*.log"], &[], |limits| {
-        limits.max_files = 3;
+    let mut host = Host::with(WatchBackend::Auto, &["*.log"], &[], |setup| {
+        setup.limits.max_files = 3;
     });
     for file in 0..5 {
         host.append(&format!("{file}.log"), "x\n");
@@ -85,8 +85,8 @@ fn files_over_the_limit_are_counted_and_left() {
 /// The `notify` backend hears of new files, writes and renames too.
 #[test]
 fn the_notify_backend_follows_a_rotation() {
-    let mut host = Host::with(WatchBackend::Notify, &["*.log"], &[], |limits| {
-        limits.rescan_interval = std::time::Duration::from_millis(100);
+    let mut host = Host::with(WatchBackend::Notify, &["*.log"], &[], |setup| {
+        setup.limits.rescan_interval = std::time::Duration::from_millis(100);
     });
     host.append("a.log", "1\n");
     host.settle();

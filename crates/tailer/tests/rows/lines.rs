@@ -26,7 +26,7 @@ fn long_lines_stop_no_file() {
         );
         let is_cut = len > 64 << 10;
         assert_eq!(host.counts.truncated_lines, u64::from(is_cut), "{len}");
-        assert!(host.read[1].1.len() <= 64 << 10);
+        assert!(host.read[1].bytes.len() <= 64 << 10);
     }
 }
 
@@ -39,7 +39,7 @@ fn any_bytes_make_lines() {
         b"\xEF\xBB\xBFbom\r\n\n\r\nlone\rcr\nnul\0\xFF\x1b\nend\n",
     );
     host.settle();
-    let lines: Vec<&[u8]> = host.read.iter().map(|(_, line, _)| &line[..]).collect();
+    let lines: Vec<&[u8]> = host.read.iter().map(|line| &line.bytes[..]).collect();
     let expected: Vec<&[u8]> = vec![b"bom", b"", b"", b"lone\rcr", b"nul\0\xFF\x1b", b"end"];
     assert_eq!(lines, expected);
 }
@@ -87,9 +87,9 @@ fn the_offset_of_a_line_is_where_it_begins() {
     host.append("a.log", &text);
     host.settle();
     let mut offset = 0;
-    for (_, line, start) in &host.read {
-        assert_eq!(*start, offset);
-        offset += line.len() as u64 + 1;
+    for line in &host.read {
+        assert_eq!(line.offset, offset);
+        offset += line.bytes.len() as u64 + 1;
     }
     assert_eq!(offset, text.len() as u64);
 }

@@ -6,8 +6,13 @@
 )]
 #![expect(clippy::format_collect, reason = "a few thousand short strings")]
 
+mod discovery;
 mod host;
 mod identity;
+mod limits;
 mod lines;
+mod memory;
 mod names;
+mod restart;
 mod rotation;
+mod truncation;

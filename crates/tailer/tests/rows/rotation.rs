@@ -151,8 +151,8 @@ fn deleted_while_open_is_read_to_its_end() {
 /// F10 and 7: a link is turned to another file; the old one is written once more.
 #[test]
 fn a_link_turned_to_another_file_ends_neither() {
-    let mut host = Host::with(WatchBackend::Auto, &["links/*.log"], &[], |limits| {
-        limits.max_files = 100;
+    let mut host = Host::with(WatchBackend::Auto, &["links/*.log"], &[], |setup| {
+        setup.limits.max_files = 100;
     });
     std::fs::create_dir(host.path("links")).unwrap();
     std::fs::create_dir(host.path("links/real")).unwrap();

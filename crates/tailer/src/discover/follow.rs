@@ -1,0 +1,184 @@
+//! Opening what was found, and beginning to follow it.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use tailwater_record::{FileId, FileIdentity, Fingerprint, WINDOW_BYTES};
+
+use crate::directory::TailId;
+use crate::file::{TailedFile, read_at};
+use crate::frame::Encoding;
+use crate::open::{OpenError, OpenedLog, open_log};
+use crate::tailer::{Change, Now};
+use crate::watch::DirId;
+
+impl<R> crate::Tailer<R> {
+    /// Opens a candidate; `None` where it is too old to begin with.
+    pub(super) fn open_new(
+        &mut self,
+        path: &Path,
+        source: usize,
+        now: Now,
+    ) -> Result<Option<OpenedLog>, OpenError> {
+        if let Some(limit) = self
+            .sources
+            .get(source)
+            .and_then(|source| source.ignore_older)
+        {
+            let age = Self::modified_ns(path).map(|modified| now.unix_ns.saturating_sub(modified));
+            if age.is_some_and(|age| u128::from(age) > limit.as_nanos()) {
+                return Ok(None);
+            }
+        }
+        self.make_room();
+        open_log(path, &self.allowed_roots).map(Some)
+    }
+
+    /// Opens a name of a listing. Where it stands for another file by now, or for none, the name is
+    /// forgotten and the directory listed again: both files are then seen as new.
+    pub(super) fn open_listed(
+        &mut self,
+        id: DirId,
+        name: &OsStr,
+        inode: u64,
+        source: usize,
+        now: Now,
+    ) -> Result<Option<OpenedLog>, OpenError> {
+        let Some(path) = self.dirs.get(&id).map(|dir| dir.path.join(name)) else {
+            return Ok(None);
+        };
+        match self.open_new(&path, source, now) {
+            Ok(Some(opened)) if opened.inode == inode => return Ok(Some(opened)),
+            Ok(None) => {
+                self.set_entry(id, name, |entry| entry.pending = true);
+                return Ok(None);
+            }
+            Ok(Some(_)) | Err(OpenError::NotFound { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        if let Some(dir) = self.dirs.get_mut(&id) {
+            dir.names.remove(name);
+            dir.is_dirty = true;
+        }
+        Ok(None)
+    }
+
+    /// Follows what was opened under a name of a directory, as a generation of `path`.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a name, what it opened, and what it is"
+    )]
+    pub(super) fn follow_as(
+        &mut self,
+        id: DirId,
+        name: &OsStr,
+        opened: OpenedLog,
+        path: PathBuf,
+        source: usize,
+        is_rotated: bool,
+        now: Now,
+    ) {
+        let Some(current) = self.dirs.get(&id).map(|dir| dir.path.join(name)) else {
+            return;
+        };
+        let tail = self.follow(opened, current, path, source, is_rotated, now);
+        self.set_entry(id, name, |entry| {
+            entry.file = tail;
+            entry.pending = tail.is_none();
+        });
+    }
+
+    /// Begins to follow a generation of `path` that is called `current` now.
+    pub(super) fn follow(
+        &mut self,
+        opened: OpenedLog,
+        current: PathBuf,
+        path: PathBuf,
+        source: usize,
+        is_rotated: bool,
+        now: Now,
+    ) -> Option<TailId> {
+        if self.files.len() >= self.limits.max_files {
+            self.stats.files_over_limit += 1;
+            return None;
+        }
+        if self.is_excluded(&opened.real_path) {
+            return None;
+        }
+        let head = read_head(&opened);
+        self.next_id += 1;
+        let id = self.next_id;
+        let encoding = self
+            .sources
+            .get(source)
+            .map_or(Encoding::Auto, |source| source.encoding)
+            .resolve(&head);
+        let predecessor = self.live.insert(path.clone(), id);
+        if let Some(before) = predecessor.and_then(|before| self.files.get_mut(&before)) {
+            before.successor = Some(id);
+        }
+        let file = TailedFile {
+            id,
+            content: FileId(id),
+            source,
+            path,
+            current: Some(current),
+            identity: FileIdentity {
+                device: opened.device,
+                inode: opened.inode,
+                fingerprint: Fingerprint::of_head(&head),
+            },
+            encoding,
+            cursors: Vec::new(),
+            known_len: opened.len,
+            modified_ns: opened.modified_ns,
+            identity_changed: true,
+            descriptor: Some(opened.file),
+            last_used: now.instant,
+            rotated_at: is_rotated.then_some(now.instant),
+            grew_at: now.instant,
+            predecessor,
+            successor: None,
+            is_ready: false,
+            is_reported_finished: false,
+            head,
+        };
+        self.by_inode.insert((opened.device, opened.inode), id);
+        self.opened.insert(id);
+        if is_rotated {
+            self.attention.insert(id);
+        }
+        self.files.insert(id, Box::new(file));
+        self.stats.files_found += 1;
+        self.changes.push(Change::Found {
+            id,
+            at_start: self.is_initial,
+        });
+        self.push_ready(id);
+        Some(id)
+    }
+
+    pub(super) fn refuse(&mut self, path: PathBuf, error: &OpenError) {
+        self.changes.push(Change::Refused {
+            path,
+            reason: error.reason(),
+            detail: error.to_string(),
+        });
+    }
+
+    pub(super) fn modified_ns(path: &Path) -> Option<u64> {
+        let modified = std::fs::metadata(path).ok()?.modified().ok()?;
+        let since = modified.duration_since(std::time::UNIX_EPOCH).ok()?;
+        u64::try_from(since.as_nanos()).ok()
+    }
+}
+
+/// Reads the head that tells who a file is; empty where it cannot be read, as for an empty file.
+pub(super) fn read_head(opened: &OpenedLog) -> Vec<u8> {
+    let mut head = vec![0; usize::from(WINDOW_BYTES)];
+    let read = read_at(&opened.file, &mut head, 0).unwrap_or(0);
+    head.truncate(read);
+    // Thousands of short files may be found in one turn.
+    head.shrink_to_fit();
+    head
+}

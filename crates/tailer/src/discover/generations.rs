@@ -1,0 +1,264 @@
+//! Generations of a path that no listing showed while they had it.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use super::Difference;
+use super::follow::read_head;
+use crate::directory::Kind;
+use crate::tailer::{Change, Known, KnownFile, Now};
+use crate::watch::DirId;
+
+/// Endings of archives, which no line can be read of here.
+const ARCHIVES: [&str; 6] = [".gz", ".zst", ".bz2", ".xz", ".lz4", ".zip"];
+
+impl<R> crate::Tailer<R> {
+    /// At the start: files of earlier runs that have another name by now are found by their inode,
+    /// and generations that were made in between by their names.
+    pub(super) fn resume_rotated(
+        &mut self,
+        id: DirId,
+        difference: &Difference,
+        now: Now,
+        known: &dyn Known,
+    ) {
+        let mut stored = known.in_directory(&difference.directory);
+        stored.sort_by_key(|file| Self::age_of_stored(file, difference));
+        let mut newest: HashMap<PathBuf, u64> = HashMap::new();
+        for file in stored {
+            let Some(source) = self.source_of(&file.path) else {
+                continue;
+            };
+            let here: Vec<OsString> = difference
+                .fresh_files()
+                .filter(|(_, inode)| *inode == file.inode)
+                .map(|(name, _)| name.clone())
+                .collect();
+            let newest = newest.entry(file.path.clone()).or_default();
+            *newest = (*newest).max(file.updated_ns);
+            match here
+                .iter()
+                .find(|name| difference.path_of(name) != file.path)
+            {
+                _ if here
+                    .iter()
+                    .any(|name| difference.path_of(name) == file.path) => {}
+                Some(name) => self.resume_one(id, name, &file, source, now),
+                None => self.changes.push(Change::Missing(file)),
+            }
+        }
+        let mut newest: Vec<(PathBuf, u64)> = newest.into_iter().collect();
+        newest.sort_unstable();
+        for (path, updated_ns) in newest {
+            let Some(source) = self.source_of(&path) else {
+                continue;
+            };
+            let unseen = |name: &OsStr, inode: u64| {
+                !known.is_known(difference.device, inode)
+                    && Self::modified_ns(&difference.path_of(name))
+                        .is_some_and(|at| at >= updated_ns)
+            };
+            // Only where the path itself went to another file is a sibling one of its generations.
+            let is_replaced = path.file_name().is_some_and(|name| {
+                difference.fresh_files().all(|(fresh, inode)| {
+                    fresh != name || !known.is_known(difference.device, inode)
+                })
+            });
+            if is_replaced {
+                self.track_missed(id, &path, source, difference, now, &unseen);
+            }
+        }
+    }
+
+    /// How old a generation of an earlier run is, by the name it has now.
+    fn age_of_stored(file: &KnownFile, difference: &Difference) -> Age {
+        let now = difference
+            .fresh_files()
+            .find(|(_, inode)| *inode == file.inode);
+        let name = now.map_or(OsStr::new(""), |(name, _)| name.as_os_str());
+        let modified_ns = Self::modified_ns(&difference.path_of(name)).unwrap_or(file.updated_ns);
+        Age::of(file.path.file_name().unwrap_or_default(), name, modified_ns)
+    }
+
+    fn resume_one(&mut self, id: DirId, name: &OsStr, file: &KnownFile, source: usize, now: Now) {
+        let opened = self.open_listed(id, name, file.inode, source, now);
+        match opened {
+            Ok(Some(opened)) if file.fingerprint.matches_head(&read_head(&opened)) => {
+                self.follow_as(id, name, opened, file.path.clone(), source, true, now);
+            }
+            Ok(_) | Err(_) => self.changes.push(Change::Missing(file.clone())),
+        }
+    }
+
+    /// Follows files that matched, and were renamed before any listing showed them.
+    pub(super) fn follow_renamed_before_seen(
+        &mut self,
+        id: DirId,
+        difference: &Difference,
+        now: Now,
+    ) {
+        let mut unseen: Vec<(Age, OsString, u64, PathBuf, usize)> = Vec::new();
+        for (name, first) in &difference.renamed {
+            let path = difference.path_of(first);
+            let entry = self
+                .dirs
+                .get(&id)
+                .and_then(|dir| dir.names.get(name))
+                .copied();
+            let entry = entry.filter(|entry| entry.kind == Kind::File && entry.file.is_none());
+            let (Some(entry), Some(source)) = (entry, self.source_of(&path)) else {
+                continue;
+            };
+            let is_followed = self
+                .by_inode
+                .contains_key(&(difference.device, entry.inode));
+            let modified_ns = Self::modified_ns(&difference.path_of(name));
+            if let Some(modified_ns) = modified_ns.filter(|_| !is_followed) {
+                let age = Age::of(first, name, modified_ns);
+                unseen.push((age, name.clone(), entry.inode, path, source));
+            }
+        }
+        unseen.sort_unstable();
+        for (_, name, inode, path, source) in unseen {
+            if let Ok(Some(opened)) = self.open_listed(id, &name, inode, source, now) {
+                self.follow_as(id, &name, opened, path, source, true, now);
+            }
+        }
+    }
+
+    /// Finds generations that were made and renamed between two listings: where a path has gone to
+    /// another file, names like its own with inodes never seen before stand between the two.
+    pub(super) fn find_missed_generations(&mut self, id: DirId, difference: &Difference, now: Now) {
+        if difference.is_first {
+            return;
+        }
+        let paths: HashSet<PathBuf> = difference
+            .lost
+            .iter()
+            .filter_map(|tail| self.files.get(tail))
+            .filter(|file| file.is_rotated() && self.live.get(&file.path) == Some(&file.id))
+            .filter(|file| file.path.parent() == Some(&difference.directory))
+            .map(|file| file.path.clone())
+            .collect();
+        let mut paths: Vec<PathBuf> = paths.into_iter().collect();
+        paths.sort_unstable();
+        for path in paths {
+            let Some(source) = self.source_of(&path) else {
+                continue;
+            };
+            let unseen = |_: &OsStr, inode: u64| !difference.old_inodes.contains(&inode);
+            self.track_missed(id, &path, source, difference, now, &unseen);
+        }
+    }
+
+    fn track_missed(
+        &mut self,
+        id: DirId,
+        path: &Path,
+        source: usize,
+        difference: &Difference,
+        now: Now,
+        is_unseen: &dyn Fn(&OsStr, u64) -> bool,
+    ) {
+        let Some(live_name) = path.file_name() else {
+            return;
+        };
+        let mut missed: Vec<(Age, OsString, u64)> = difference
+            .fresh_files()
+            .filter(|(name, _)| is_rotated_name(live_name, name))
+            .filter(|(_, inode)| !self.by_inode.contains_key(&(difference.device, *inode)))
+            .filter(|(name, inode)| is_unseen(name, *inode))
+            .filter_map(|(name, inode)| {
+                let modified_ns = Self::modified_ns(&difference.path_of(name))?;
+                Some((Age::of(live_name, name, modified_ns), name.clone(), inode))
+            })
+            .collect();
+        missed.sort_unstable();
+        for (_, name, inode) in missed {
+            if let Ok(Some(opened)) = self.open_listed(id, &name, inode, source, now) {
+                self.follow_as(id, &name, opened, path.to_owned(), source, true, now);
+            }
+        }
+    }
+}
+
+/// Where a generation stands among its siblings: the least is the oldest.
+///
+/// The number that rotation gives says it best: file times are as coarse as the kernel's tick, and a
+/// writer may go on in an old generation after the next has begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Age {
+    number: std::cmp::Reverse<u64>,
+    modified_ns: u64,
+}
+
+impl Age {
+    fn of(live: &OsStr, name: &OsStr, modified_ns: u64) -> Self {
+        let rest = name
+            .as_encoded_bytes()
+            .strip_prefix(live.as_encoded_bytes());
+        let digits = rest.and_then(|rest| rest.strip_prefix(b"."));
+        let number = digits.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
+        Self {
+            number: std::cmp::Reverse(number.unwrap_or(0)),
+            modified_ns,
+        }
+    }
+}
+
+/// Returns whether a name is one that rotation gives to a file called `live`: `app.log.1`,
+/// `app.log-20261121`, or `app-20261121.log` for `app.log`; never an archive.
+pub(crate) fn is_rotated_name(live: &OsStr, name: &OsStr) -> bool {
+    let (live, name) = (live.as_encoded_bytes(), name.as_encoded_bytes());
+    if live == name
+        || ARCHIVES
+            .iter()
+            .any(|ending| name.ends_with(ending.as_bytes()))
+    {
+        return false;
+    }
+    if let Some(rest) = name.strip_prefix(live) {
+        return matches!(rest.first(), Some(b'.' | b'-' | b'_'))
+            && rest.iter().any(u8::is_ascii_digit);
+    }
+    let Some(dot) = live.iter().rposition(|byte| *byte == b'.') else {
+        return false;
+    };
+    let (stem, ending) = live.split_at(dot);
+    let middle = name
+        .strip_prefix(stem)
+        .and_then(|rest| rest.strip_suffix(ending));
+    middle.is_some_and(|middle| {
+        matches!(middle.first(), Some(b'.' | b'-' | b'_')) && middle.iter().any(u8::is_ascii_digit)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_rotation_gives_are_told_from_neighbors_and_archives() {
+        let check = |name: &str| is_rotated_name(OsStr::new("app.log"), OsStr::new(name));
+        for name in [
+            "app.log.1",
+            "app.log-20261121",
+            "app.log.2026-11-21",
+            "app-20261121.log",
+            "app.1.log",
+        ] {
+            assert!(check(name), "{name}");
+        }
+        for name in [
+            "app.log",
+            "app.log.1.gz",
+            "app.logger",
+            "other.log.1",
+            "app-error.log",
+            "app.log.bak",
+        ] {
+            assert!(!check(name), "{name}");
+        }
+    }
+}

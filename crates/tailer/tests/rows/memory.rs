@@ -1,0 +1,130 @@
+//! What the engine would remember of files: identities at once, positions as of a checkpoint.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use tailwater_record::{FileIdentity, Marker};
+use tailwater_tailer::{Known, KnownFile, TailedFile};
+
+/// An offset and its guard.
+pub(crate) type Position = (u64, Marker);
+
+#[derive(Clone, Debug)]
+struct Stored {
+    identity: FileIdentity,
+    path: PathBuf,
+    updated_ns: u64,
+    positions: BTreeMap<u32, Position>,
+}
+
+/// The position store, in memory.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    files: Vec<Stored>,
+    durable: Vec<Stored>,
+    /// As it was when the run began: the tailer asks about earlier runs only.
+    earlier: Vec<Stored>,
+}
+
+impl Memory {
+    pub(crate) fn begin_run(&mut self) {
+        self.earlier = self.files.clone();
+    }
+
+    pub(crate) fn save(&mut self) {
+        self.durable = self.files.clone();
+    }
+
+    /// Goes back to what was saved. Files that were found since are known, from their start.
+    pub(crate) fn restore(&mut self) {
+        for file in &mut self.files {
+            let inode = |file: &Stored| (file.identity.device, file.identity.inode);
+            match self
+                .durable
+                .iter()
+                .find(|saved| inode(saved) == inode(file))
+            {
+                Some(saved) => file.clone_from(saved),
+                None => file.positions.clear(),
+            }
+        }
+    }
+
+    /// Finds what is stored of a file that was found, or enters it.
+    pub(crate) fn recall(&mut self, file: &TailedFile<()>, now_ns: u64) -> BTreeMap<u32, Position> {
+        let identity = file.identity;
+        let same = self.files.iter_mut().find(|stored| {
+            (stored.identity.device, stored.identity.inode) == (identity.device, identity.inode)
+                && stored.identity.fingerprint.matches_head(file.head())
+        });
+        if let Some(stored) = same {
+            stored.identity = identity;
+            return stored.positions.clone();
+        }
+        self.files.push(Stored {
+            identity,
+            path: file.path.clone(),
+            updated_ns: now_ns,
+            positions: BTreeMap::new(),
+        });
+        BTreeMap::new()
+    }
+
+    pub(crate) fn set_identity(&mut self, file: &TailedFile<()>, now_ns: u64) {
+        if let Some(stored) = self.stored_mut(file) {
+            stored.identity = file.identity;
+            stored.updated_ns = now_ns;
+            stored.positions.clear();
+        }
+    }
+
+    pub(crate) fn set_position(&mut self, file: &TailedFile<()>, index: usize, now_ns: u64) {
+        let cursor = file.cursors.get(index).unwrap();
+        let position = (cursor.offset, cursor.marker);
+        if let Some(stored) = self.stored_mut(file) {
+            stored.identity = file.identity;
+            stored.updated_ns = now_ns;
+            stored.positions.insert(cursor.sink, position);
+        }
+    }
+
+    pub(crate) fn forget(&mut self, file: &TailedFile<()>) {
+        let gone = inode_of(file);
+        self.files
+            .retain(|stored| (stored.identity.device, stored.identity.inode) != gone);
+    }
+
+    /// The newest entry: an inode may have been another file's before.
+    fn stored_mut(&mut self, file: &TailedFile<()>) -> Option<&mut Stored> {
+        let inode = inode_of(file);
+        self.files
+            .iter_mut()
+            .rev()
+            .find(|stored| (stored.identity.device, stored.identity.inode) == inode)
+    }
+}
+
+fn inode_of(file: &TailedFile<()>) -> (u64, u64) {
+    (file.identity.device, file.identity.inode)
+}
+
+impl Known for Memory {
+    fn in_directory(&self, directory: &Path) -> Vec<KnownFile> {
+        self.earlier
+            .iter()
+            .filter(|stored| stored.path.parent() == Some(directory))
+            .map(|stored| KnownFile {
+                path: stored.path.clone(),
+                inode: stored.identity.inode,
+                fingerprint: stored.identity.fingerprint,
+                updated_ns: stored.updated_ns,
+            })
+            .collect()
+    }
+
+    fn is_known(&self, device: u64, inode: u64) -> bool {
+        self.earlier
+            .iter()
+            .any(|stored| (stored.identity.device, stored.identity.inode) == (device, inode))
+    }
+}
