@@ -254,7 +254,8 @@ impl<R> Tailer<R> {
     /// Waits at most until `deadline` for something to do; not at all where a file is ready and
     /// `can_read`.
     pub fn wait(&self, now: Instant, can_read: bool, deadline: Option<Instant>) {
-        if can_read && !self.ready.is_empty() {
+        // Before the first look no event can tell of anything.
+        if self.is_initial || (can_read && !self.ready.is_empty()) {
             return;
         }
         let mut until = self.next_rescan;
