@@ -16,6 +16,9 @@ use crate::status::CheckpointStatus;
 /// Positions of files that were not seen for this long are forgotten.
 const RETENTION: Duration = Duration::from_secs(30 * 24 * 3600);
 
+/// One in so many positions of absent files goes when the store is full.
+const FORGOTTEN_SHARE: usize = 16;
+
 /// The positions of all cursors.
 ///
 /// The lock is held for map operations only, never for a write to the disk.
@@ -143,7 +146,11 @@ impl Positions {
                 .collect();
             return (Some(key), positions);
         }
-        match store.insert(identity, &file.path, now_ns) {
+        let entered = store.insert(identity, &file.path, now_ns).or_else(|_| {
+            self.make_room(&mut store);
+            store.insert(identity, &file.path, now_ns)
+        });
+        match entered {
             Ok(key) => {
                 drop(store);
                 self.followed().insert(key);
@@ -158,6 +165,26 @@ impl Positions {
                 (None, Vec::new())
             }
         }
+    }
+
+    /// Forgets the positions that were moved longest ago, of files that are not followed: a file that is
+    /// there now counts for more than one that may come back.
+    fn make_room(&self, store: &mut PositionStore) {
+        let followed = self.followed();
+        let mut ages: Vec<u64> = store
+            .files()
+            .filter(|file| !followed.contains(&file.key))
+            .map(|file| file.updated_ns)
+            .collect();
+        ages.sort_unstable();
+        let Some(youngest) = ages.get(ages.len() / FORGOTTEN_SHARE).copied() else {
+            return;
+        };
+        let forgotten = store.expire(youngest.saturating_add(1), |key| followed.contains(&key));
+        tracing::warn!(
+            files = forgotten.len(),
+            "the position store is full: the oldest positions of files that are not there are forgotten"
+        );
     }
 
     /// Returns whether every file that was found is durable, so that it is found again under another

@@ -82,6 +82,10 @@ impl<R> Cursor<R> {
 
 /// One generation of a file.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and all may hold at once"
+)]
 pub struct TailedFile<R> {
     /// Its number within the tailer.
     pub id: TailId,
@@ -115,6 +119,8 @@ pub struct TailedFile<R> {
     pub(crate) successor: Option<TailId>,
     pub(crate) is_ready: bool,
     pub(crate) is_reported_finished: bool,
+    /// Its name went with its whole directory: a mount that is gone may come back with the file.
+    pub(crate) is_out_of_sight: bool,
     pub(crate) head: Vec<u8>,
 }
 
@@ -194,7 +200,7 @@ impl<R> TailedFile<R> {
     pub fn is_deleted(&self) -> bool {
         match &self.descriptor {
             Some(file) => rustix::fs::fstat(file).is_ok_and(|stat| stat.st_nlink == 0),
-            None => self.current.is_none(),
+            None => self.current.is_none() && !self.is_out_of_sight,
         }
     }
 
@@ -381,14 +387,19 @@ pub fn seek_end<R>(file: &TailedFile<R>) -> io::Result<(u64, Marker)> {
     };
     let len = rustix::fs::fstat(descriptor)?.st_size;
     let len = u64::try_from(len).unwrap_or(0);
-    // Two windows: one to look for the last newline in, one before it for the marker.
-    let start = len.saturating_sub(2 * u64::from(WINDOW_BYTES));
+    // Two windows: one to look for the last newline in, one before it for the marker. Units of two
+    // bytes begin at even offsets, and so does what is read.
+    let start = len.saturating_sub(2 * u64::from(WINDOW_BYTES)) & !1;
     let mut tail = vec![0; usize::try_from(len - start).unwrap_or(0)];
     let read = read_at(descriptor, &mut tail, start)?;
     tail.truncate(read);
-    let earliest = tail.len().saturating_sub(usize::from(WINDOW_BYTES));
-    let newline = memchr::memrchr(b'\n', tail.get(earliest..).unwrap_or_default());
-    let within = newline.map_or(tail.len(), |at| earliest + at + 1);
+    let earliest = tail.len().saturating_sub(usize::from(WINDOW_BYTES)) & !1;
+    let searched = tail.get(earliest..).unwrap_or_default();
+    let within = match file.encoding.end_of_last_line(searched) {
+        Some(end) => earliest + end,
+        // Nothing but one long line, or its beginning: whole units of it.
+        None => tail.len() - tail.len() % file.encoding.unit_bytes(),
+    };
     let before = tail.get(..within).unwrap_or_default();
     Ok((start.saturating_add(within as u64), Marker::of_tail(before)))
 }

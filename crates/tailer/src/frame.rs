@@ -99,6 +99,23 @@ impl ResolvedEncoding {
             Self::Utf16Be => b"\xfe\xff",
         }
     }
+
+    /// Returns how many bytes belong together at least.
+    pub(crate) fn unit_bytes(self) -> usize {
+        match self {
+            Self::Utf8 => 1,
+            Self::Utf16Le | Self::Utf16Be => utf16::UNIT_BYTES,
+        }
+    }
+
+    /// Returns the index after the last newline of `text`, which begins with a whole unit.
+    pub(crate) fn end_of_last_line(self, text: &[u8]) -> Option<usize> {
+        let newline = match self {
+            Self::Utf8 => memchr::memrchr(b'\n', text),
+            Self::Utf16Le | Self::Utf16Be => utf16::find_last_newline(text, self),
+        };
+        newline.map(|at| at + self.unit_bytes())
+    }
 }
 
 /// How a source's files are framed.
@@ -141,6 +158,29 @@ impl FrameState {
     /// before it. A run of them at the start is skipped and counted, up to the first other byte.
     pub fn start_after_truncation() -> Self {
         Self { place: Place::Hole }
+    }
+
+    /// Returns a number to store beside the offset, so that a cursor goes on within a long line after a
+    /// restart: 0 at the first byte of a line, 1 in a hole, 2 in the rest of a truncated line, 3 between
+    /// two pieces of a split one.
+    pub fn code(self) -> u8 {
+        match self.place {
+            Place::LineStart => 0,
+            Place::Hole => 1,
+            Place::SkippedLine => 2,
+            Place::SplitLine => 3,
+        }
+    }
+
+    /// Takes up a stored number; one that no version knows is the first byte of a line.
+    pub fn from_code(code: u8) -> Self {
+        let place = match code {
+            1 => Place::Hole,
+            2 => Place::SkippedLine,
+            3 => Place::SplitLine,
+            _ => Place::LineStart,
+        };
+        Self { place }
     }
 }
 

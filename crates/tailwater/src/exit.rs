@@ -16,7 +16,7 @@ pub const CONFIG: u8 = 78;
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// Ends with [`RUNTIME`].
-    #[error("{0:#}")]
+    #[error("{}", causes(.0))]
     Runtime(anyhow::Error),
     /// Ends with [`USAGE`].
     #[error("{0}")]
@@ -44,6 +44,16 @@ impl Failure {
             Self::Config(error) => Some(error.hint.clone()),
         }
     }
+}
+
+/// Writes an error with all its causes; what to do about it is printed apart.
+fn causes(error: &anyhow::Error) -> String {
+    let hint = error.downcast_ref::<Hint>().map(ToString::to_string);
+    let causes = error.chain().map(ToString::to_string);
+    let causes: Vec<String> = causes
+        .filter(|cause| hint.as_ref() != Some(cause))
+        .collect();
+    causes.join(": ")
 }
 
 /// What to do about a failure; put into its chain.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
-use tailwater_durable::{DirLock, Disk, MemoryStorage, Storage};
+use tailwater_durable::{DirLock, Disk, LockError, MemoryStorage, Storage};
 use tailwater_engine::Engine;
 use tailwater_position_store::{Journal, PositionStore, StoreLimits};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -18,6 +18,9 @@ use crate::exit::{Failure, Hint};
 
 /// The file in the data directory that names the address of the admin server.
 const ADDRESS_FILE: &str = "admin.addr";
+
+const UNUSABLE_DATA_DIR: &str =
+    "give the agent's user a directory that it may write in, with room: `data_dir`";
 
 /// Threads for what blocks: status answers, file sinks, name look-ups.
 const MAX_BLOCKING_THREADS: usize = 8;
@@ -53,19 +56,7 @@ pub fn run(
     let config = origin.load()?;
     start_log(&config.log, level);
     raise_descriptor_limit();
-    let storage = Disk::open(&config.data_dir).map_err(|error| {
-        hinted(
-            error.into(),
-            "give the agent's user a directory that it may write in: `data_dir`",
-        )
-    })?;
-    let _lock = DirLock::acquire(&config.data_dir).map_err(|error| {
-        hinted(
-            error.into(),
-            "run one agent per `data_dir`: stop the other one, or give this one its own",
-        )
-    })?;
-    let storage: Arc<dyn Storage> = Arc::new(storage);
+    let (_lock, storage) = open_data_dir(&config.data_dir)?;
     let (store, journal) = open_positions(&storage, config.engine.tailing.max_files)?;
     on_runtime(serve(config, origin, storage, store, journal))
 }
@@ -144,7 +135,8 @@ async fn serve(
         .context("cannot tell the address of the admin server")?;
     storage
         .replace(ADDRESS_FILE, address.to_string().as_bytes())
-        .context("cannot write the address of the admin server")?;
+        .context("cannot write the address of the admin server")
+        .context(Hint(UNUSABLE_DATA_DIR.to_owned()))?;
     announce(&config, address);
     let mut shutdown_timeout = config.shutdown_timeout;
     let mut engine = Engine::start(&config.engine, store, journal)?;
@@ -230,6 +222,24 @@ impl Signals {
 enum Told {
     Stop,
     Reload,
+}
+
+/// Opens the data directory for this process alone.
+fn open_data_dir(directory: &Path) -> Result<(DirLock, Arc<dyn Storage>), Failure> {
+    // Errors name the whole path, whatever directory the agent was started in.
+    let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
+    let storage =
+        Disk::open(&directory).map_err(|error| hinted(error.into(), UNUSABLE_DATA_DIR))?;
+    let lock = DirLock::acquire(&directory).map_err(|error| {
+        let hint = match &error {
+            LockError::Held { .. } => {
+                "run one agent per `data_dir`: stop the other one, or give this one its own"
+            }
+            LockError::Storage { .. } | _ => UNUSABLE_DATA_DIR,
+        };
+        hinted(error.into(), hint)
+    })?;
+    Ok((lock, Arc::new(storage)))
 }
 
 fn open_positions(

@@ -1,5 +1,6 @@
 //! The real agent as a child process.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -51,6 +52,16 @@ impl Agent {
     /// # Errors
     /// The agent cannot be run, exits, or is not ready in time; shows what it has printed.
     pub fn start_binary(binary: &Path, config_text: &str, directory: &Path) -> Result<Self> {
+        Self::start_command(&[binary.as_os_str()], config_text, directory)
+    }
+
+    /// Does what [`start_binary`](Self::start_binary) does with a command that ends in the binary:
+    /// another program that runs it with other rights or limits. That program must become the agent
+    /// (`exec`), so that signals reach it.
+    ///
+    /// # Errors
+    /// As [`start_binary`](Self::start_binary).
+    pub fn start_command(command: &[&OsStr], config_text: &str, directory: &Path) -> Result<Self> {
         let address_path = directory.join(data_dir(config_text)?).join(ADDRESS_FILE);
         // An agent that was killed has left its address behind.
         if let Err(error) = fs::remove_file(&address_path)
@@ -65,7 +76,7 @@ impl Agent {
             .append(true)
             .create(true)
             .open(&log_path)?;
-        let child = spawn(binary, &config_path, directory, log)?;
+        let child = spawn(command, &config_path, directory, log)?;
         // Made before it is ready, so that it is killed where it never is.
         let mut agent = Self {
             child,
@@ -204,8 +215,10 @@ impl Drop for Agent {
     }
 }
 
-fn spawn(binary: &Path, config: &Path, directory: &Path, log: File) -> Result<Child> {
-    Command::new(binary)
+fn spawn(command: &[&OsStr], config: &Path, directory: &Path, log: File) -> Result<Child> {
+    let (program, arguments) = command.split_first().context("no command to run")?;
+    Command::new(program)
+        .args(arguments)
         .arg("run")
         .arg("--config")
         .arg(config)
@@ -214,7 +227,7 @@ fn spawn(binary: &Path, config: &Path, directory: &Path, log: File) -> Result<Ch
         .stdout(log.try_clone()?)
         .stderr(log)
         .spawn()
-        .with_context(|| format!("cannot run {}", binary.display()))
+        .with_context(|| format!("cannot run {}", program.display()))
 }
 
 #[expect(

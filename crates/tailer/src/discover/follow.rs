@@ -141,6 +141,7 @@ impl<R> crate::Tailer<R> {
             successor: None,
             is_ready: false,
             is_reported_finished: false,
+            is_out_of_sight: false,
             head,
         };
         self.by_inode.insert((opened.device, opened.inode), id);

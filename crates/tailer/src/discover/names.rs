@@ -50,6 +50,7 @@ impl<R> crate::Tailer<R> {
                 self.stats.rotations += 1;
             }
             file.current = Some(path);
+            file.is_out_of_sight = false;
             if file.is_rotated() && !file.is_drained() {
                 self.attention.insert(tail);
             }
@@ -89,7 +90,9 @@ impl<R> crate::Tailer<R> {
             return;
         }
         // Another name of it may be left in the same directory.
-        let left = self.dirs.get(&id).and_then(|dir| {
+        let dir = self.dirs.get(&id);
+        file.is_out_of_sight = dir.is_none();
+        let left = dir.and_then(|dir| {
             let mut names = dir
                 .names
                 .iter()

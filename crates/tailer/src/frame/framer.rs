@@ -112,6 +112,11 @@ impl<'a> Framer<'a> {
         self.chunk_offset.saturating_add(bytes(self.next_index))
     }
 
+    /// Returns where the framer is within a line, which belongs to its offset.
+    pub fn state(&self) -> FrameState {
+        *self.state
+    }
+
     fn rest(&self) -> &'a [u8] {
         self.chunk.get(self.next_index..).unwrap_or_default()
     }

@@ -16,6 +16,15 @@ pub(super) fn find_newline(text: &[u8], encoding: ResolvedEncoding) -> Option<us
     unit.checked_mul(UNIT_BYTES)
 }
 
+/// Returns the index of the last newline that is a unit of its own.
+pub(super) fn find_last_newline(text: &[u8], encoding: ResolvedEncoding) -> Option<usize> {
+    let newlines = units(text, encoding).enumerate();
+    let (unit, _) = newlines
+        .filter(|(_, unit)| *unit == u16::from(b'\n'))
+        .last()?;
+    unit.checked_mul(UNIT_BYTES)
+}
+
 /// Returns the largest length, at most `max_bytes`, that splits neither a unit nor a surrogate pair.
 pub(super) fn floor_char_boundary(
     text: &[u8],

@@ -93,3 +93,30 @@ fn the_offset_of_a_line_is_where_it_begins() {
     }
     assert_eq!(offset, text.len() as u64);
 }
+
+/// `read_from: end` begins after the last whole line, in units of what a file is written in.
+#[test]
+fn the_end_of_a_file_is_after_its_last_whole_line_in_every_encoding() {
+    let utf16 = |text: &str, bytes: fn(u16) -> [u8; 2]| -> Vec<u8> {
+        text.encode_utf16().flat_map(bytes).collect()
+    };
+    // U+0A0A holds a byte of a newline at every place.
+    let text = format!("\u{FEFF}first\n{}\n\u{0A0A}torn", "x".repeat(3000));
+    let whole = text.len() - "\u{0A0A}torn".len();
+    let units = text.encode_utf16().count() - "\u{0A0A}torn".encode_utf16().count();
+    let cases = [
+        (text.clone().into_bytes(), whole),
+        (utf16(&text, u16::to_le_bytes), 2 * units),
+        (utf16(&text, u16::to_be_bytes), 2 * units),
+    ];
+    for (bytes, expected) in cases {
+        let mut host = Host::new();
+        host.append("a.log", &bytes);
+        host.look();
+        let id = host.tailer().files().next().unwrap().id;
+        let file = host.tailer().file_mut(id).unwrap();
+        let (offset, marker) = tailwater_tailer::file::seek_end(file).unwrap();
+        assert_eq!(offset, expected as u64);
+        assert!(marker.matches_tail(&bytes[..expected]));
+    }
+}

@@ -1,6 +1,8 @@
 //! What happens while the agent is down: rows F03, F07, F16, F38 of the catalog, and the restarts of the
 //! conformance list.
 
+use std::time::Duration;
+
 use tailwater_tailer::WatchBackend;
 
 use crate::host::Host;
@@ -263,4 +265,22 @@ fn a_file_deleted_while_down_is_told_as_missing() {
     host.settle();
     assert_eq!(host.missing, 1);
     assert_eq!(host.lines(), ["1"]);
+}
+
+/// F35 as far as names go: what is closed when its whole directory goes may come back with it.
+#[test]
+fn closed_files_whose_directory_goes_and_comes_back_are_not_read_again() {
+    let mut host = Host::with(WatchBackend::Auto, &["d/*.log"], &[], |setup| {
+        setup.limits.close_idle = Duration::from_secs(1);
+    });
+    std::fs::create_dir(host.path("d")).unwrap();
+    host.append("d/a.log", "1\n");
+    host.settle();
+    assert_eq!(host.tailer().open_files(), 0);
+    host.rename("d", "away");
+    host.settle();
+    host.append("away/a.log", "2\n");
+    host.rename("away", "d");
+    host.settle();
+    assert_eq!(host.lines(), ["1", "2"]);
 }
