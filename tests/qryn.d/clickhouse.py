@@ -5,14 +5,16 @@ It takes GET and POST of `/` with a statement in the parameter `query`, in the b
 one and continued in the other, in the database that the parameter `database` names. One statement
 runs at a time. Everything is kept in a directory that is made at the start and removed at the end.
 
-It is no ClickHouse server: no users, no compression, no settings in the address, no streams, and the
-status codes of its errors are not ClickHouse's. Parsing, storing, sorting and counting are chdb's,
-which is ClickHouse itself as a library.
+It is no ClickHouse server: no users, no compression, no settings in the address, no streams, and
+the status codes of its errors are not ClickHouse's. Parsing, storing, sorting and counting are
+chdb's, which is ClickHouse itself as a library.
 
 Usage: clickhouse.py PORT_FILE, which gets the number of a free port once that is listened on.
 """
 
+import json
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -24,6 +26,18 @@ from chdb.session import Session
 # qryn reads numbers as JavaScript does: nanoseconds since 1970 keep their last digits as text only.
 # Servers wrote 64-bit numbers as text when qryn was made.
 SETTINGS = ["SET output_format_json_quote_64bit_integers = 1"]
+
+JSON_STATEMENT = re.compile(r"\bFORMAT JSON\w*$")
+NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
+
+
+def in_ascii(answer: bytes) -> bytes:
+    """Escapes what is not ASCII in an answer of JSON, where it can stand in strings only.
+
+    qryn decodes each chunk that it receives by itself: a character whose bytes stand in two of them
+    would become replacement characters.
+    """
+    return NOT_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], answer.decode()).encode()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -48,8 +62,8 @@ class Handler(BaseHTTPRequestHandler):
             if not statement:
                 return self.answer(200, b"Ok.\n")
             self.session.query(f"USE `{parameters.get('database', ['default'])[0]}`")
-            result = self.session.query(statement, "TabSeparated")
-            self.answer(200, result.bytes() or b"")
+            result = self.session.query(statement, "TabSeparated").bytes() or b""
+            self.answer(200, in_ascii(result) if JSON_STATEMENT.search(statement) else result)
         except RuntimeError as error:
             print(f"{error}\nin: {statement[:2000]}", file=sys.stderr, flush=True)
             self.answer(500, str(error).encode())

@@ -67,7 +67,9 @@ impl Metrics {
 
     /// Returns the sum over the samples of a metric that have these labels; 0 where there is none.
     pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        self.samples(name, labels).map(|sample| sample.value).sum()
+        let values = self.samples(name, labels).map(|sample| sample.value);
+        // The sum of no floats is -0.
+        values.sum::<f64>() + 0.0
     }
 }
 

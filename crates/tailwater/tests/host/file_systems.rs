@@ -4,6 +4,7 @@ use std::fs;
 
 use tailwater_testkit::agent::Agent;
 use tailwater_testkit::wait;
+use tailwater_testkit::writer::{LogWriter, WriterOptions};
 
 use crate::mount::{LostBlocks, Mount, ext4_image, forget_cached, signal};
 use crate::rig::{DEADLINE, Rig, stop};
@@ -50,7 +51,7 @@ fn loses_a_mount_and_gets_it_back(close_idle: &str, is_closed: bool) {
     let mut local = rig.writer("a.log", 1);
     let open = |file| {
         let path = below.join("b.log");
-        tailwater_testkit::writer::LogWriter::open(path, file, Default::default()).unwrap()
+        LogWriter::open(path, file, WriterOptions::default()).unwrap()
     };
     let mut mounted = open(2);
     local.write_lines(500).unwrap();
@@ -108,8 +109,7 @@ fn a_file_whose_device_fails_is_counted_while_others_go_on_and_read_once_it_can_
     let path = mount.path().join("b.log");
     let mut agent = rig.start();
     let mut local = rig.writer("a.log", 1);
-    let mut failing =
-        tailwater_testkit::writer::LogWriter::open(&path, 2, Default::default()).unwrap();
+    let mut failing = LogWriter::open(&path, 2, WriterOptions::default()).unwrap();
     local.write_lines(500).unwrap();
     failing.write_lines(500).unwrap();
     rig.settle(&agent, &[local.written(), failing.written()]);

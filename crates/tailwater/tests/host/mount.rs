@@ -37,7 +37,7 @@ impl Mount {
     #[track_caller]
     pub(crate) fn tmpfs(path: &Path, options: &str) -> Self {
         fs::create_dir_all(path).unwrap();
-        Self::mount(path, |mount| {
+        Self::with(path, |mount| {
             mount.args(["-t", "tmpfs", "-o", options, "tmpfs"])
         })
     }
@@ -46,19 +46,19 @@ impl Mount {
     #[track_caller]
     pub(crate) fn bind(source: &Path, path: &Path) -> Self {
         fs::create_dir_all(path).unwrap();
-        Self::mount(path, |mount| mount.arg("--bind").arg(source))
+        Self::with(path, |mount| mount.arg("--bind").arg(source))
     }
 
     /// Mounts an image; makes the directory.
     #[track_caller]
     pub(crate) fn image(image: &Path, path: &Path) -> Self {
         fs::create_dir_all(path).unwrap();
-        Self::mount(path, |mount| mount.args(["-o", "loop,noatime"]).arg(image))
+        Self::with(path, |mount| mount.args(["-o", "loop,noatime"]).arg(image))
     }
 
     /// Mounts what `arguments` say at `path`.
     #[track_caller]
-    pub(crate) fn mount(path: &Path, arguments: impl FnOnce(&mut Command) -> &mut Command) -> Self {
+    pub(crate) fn with(path: &Path, arguments: impl FnOnce(&mut Command) -> &mut Command) -> Self {
         privileged(arguments(&mut Command::new("mount")).arg(path));
         Self {
             path: path.to_owned(),

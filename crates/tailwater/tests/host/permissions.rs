@@ -8,6 +8,7 @@ use std::process::Command;
 
 use tailwater_testkit::agent::Agent;
 use tailwater_testkit::wait;
+use tailwater_testkit::writer::LogWriter;
 
 use crate::mount::privileged;
 use crate::rig::{DEADLINE, Rig, stop};
@@ -148,14 +149,14 @@ fn directories_over_the_watch_limit_are_polled_and_counted_and_every_line_arrive
             }
             writer.write_lines(100).unwrap();
         }
-        let written: Vec<_> = writers.iter().map(|writer| writer.written()).collect();
+        let written: Vec<_> = writers.iter().map(LogWriter::written).collect();
         rig.settle(&agent, &written);
     }
     let metrics = agent.metrics().unwrap();
     assert!(metrics.sum("tailwater_watch_limit_hits_total", &[]) > 0.5);
     assert!(metrics.sum("tailwater_directories_polled", &[]) > 0.5);
     assert!(metrics.sum("tailwater_directories_watched", &[]) > 0.5);
-    let written: Vec<_> = writers.iter().map(|writer| writer.written()).collect();
+    let written: Vec<_> = writers.iter().map(LogWriter::written).collect();
     rig.verdict(&written).assert_exact_by_timestamp();
     stop(&mut agent);
 }

@@ -1,4 +1,4 @@
-//! Asking a Loki by LogQL.
+//! Asking a Loki by `LogQL`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

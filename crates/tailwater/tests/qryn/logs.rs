@@ -38,6 +38,7 @@ pub(crate) struct Logs {
     writers: Vec<LogWriter>,
     hostile: HostileLog,
     logrotate: Logrotate,
+    rotations: u32,
 }
 
 impl Logs {
@@ -59,6 +60,7 @@ impl Logs {
                 written: 0,
             },
             logrotate: Logrotate::new(&rotate, &[Rule::new([pattern])]).unwrap(),
+            rotations: 0,
             directory,
         }
     }
@@ -74,6 +76,7 @@ impl Logs {
     /// Rotates every log; the writers go on with the old files for a while.
     pub(crate) fn rotate(&mut self, late_lines: u64) {
         self.logrotate.force().unwrap();
+        self.rotations += 1;
         for writer in &mut self.writers {
             writer.write_lines(late_lines).unwrap();
             writer.reopen().unwrap();
@@ -86,7 +89,7 @@ impl Logs {
         paths
             .map(|name| {
                 let path = self.directory.join(name).display().to_string();
-                let lines = lines_of(&path);
+                let lines = lines_of(&path, self.rotations);
                 (path, lines)
             })
             .collect()
@@ -94,12 +97,11 @@ impl Logs {
 }
 
 /// Reads a log with what was rotated away from it.
-fn lines_of(path: &str) -> Vec<String> {
-    let rotated: Vec<_> = (1..)
+fn lines_of(path: &str, rotations: u32) -> Vec<String> {
+    let rotated = (1..=rotations).rev();
+    let oldest_first = rotated
         .map(|number| format!("{path}.{number}"))
-        .take_while(|path| Path::new(path).exists())
-        .collect();
-    let oldest_first = rotated.iter().map(String::as_str).rev().chain([path]);
+        .chain([path.to_owned()]);
     let bytes: Vec<u8> = oldest_first
         .flat_map(|path| fs::read(path).unwrap())
         .collect();
@@ -127,8 +129,8 @@ impl HostileLog {
             .open(&self.path)
             .unwrap();
         if self.written == 0 {
-            let long = [b"long ".as_slice(), &vec![b'x'; LONG_BYTES], b" end\n"].concat();
-            log.write_all(&long).unwrap();
+            let longest = [b"long ".as_slice(), &vec![b'x'; LONG_BYTES], b" end\n"].concat();
+            log.write_all(&longest).unwrap();
         }
         for (line, number) in HOSTILE
             .iter()

@@ -6,6 +6,7 @@
 //! in order, in the stream that it belongs to.
 #![expect(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     reason = "a test that cannot go on says so by panicking"
 )]
 
