@@ -7,7 +7,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tailwater_record::{BatchId, BatchSpan, CursorId, EncodedBatch, Marker, RecordView};
+use tailwater_record::{
+    BatchId, BatchSpan, CursorId, EncodedBatch, Marker, RecordView, TimestampNs,
+};
 use tailwater_sink::{Encode, EncodeStats};
 
 /// When an open batch is sealed.
@@ -48,6 +50,8 @@ pub struct OpenBatch {
     encoder: Box<dyn Encode>,
     limits: BatchLimits,
     tenant: Option<Arc<str>>,
+    /// Nanoseconds from one record's timestamp to the next within a span.
+    timestamp_step: u64,
     opened_at: Option<Instant>,
     spans: Vec<BatchSpan>,
     record_ends: Vec<u32>,
@@ -68,12 +72,19 @@ impl std::fmt::Debug for OpenBatch {
 }
 
 impl OpenBatch {
-    /// Opens an empty batch.
-    pub fn new(encoder: Box<dyn Encode>, limits: BatchLimits, tenant: Option<Arc<str>>) -> Self {
+    /// Opens an empty batch. The timestamps of the records of one span are to be `timestamp_step`
+    /// nanoseconds apart.
+    pub fn new(
+        encoder: Box<dyn Encode>,
+        limits: BatchLimits,
+        tenant: Option<Arc<str>>,
+        timestamp_step: u64,
+    ) -> Self {
         Self {
             encoder,
             limits,
             tenant,
+            timestamp_step,
             opened_at: None,
             spans: Vec::new(),
             record_ends: Vec::new(),
@@ -81,11 +92,12 @@ impl OpenBatch {
         }
     }
 
-    /// Starts a span of `cursor` at `start`. What is appended next belongs to it.
+    /// Starts a span of `cursor` at `start`, where the bytes are framed as `place` says. What is
+    /// appended next belongs to it.
     ///
     /// # Panics
     /// Where the last span was not ended: the caller's mistake.
-    pub fn start_span(&mut self, cursor: CursorId, start: u64, now: Instant) {
+    pub fn start_span(&mut self, cursor: CursorId, start: u64, place: u8, now: Instant) {
         assert!(
             self.current.is_none(),
             "a span is started before the last one was ended"
@@ -94,7 +106,10 @@ impl OpenBatch {
         self.current = Some(BatchSpan {
             cursor,
             span: tailwater_record::Span { start, end: start },
+            start_place: place,
+            end_place: place,
             marker: Marker::default(),
+            first_timestamp: TimestampNs(0),
             records: 0,
             line_bytes: 0,
         });
@@ -110,6 +125,9 @@ impl OpenBatch {
             .as_mut()
             .expect("a record is appended inside a span");
         self.encoder.append(record);
+        if span.records == 0 {
+            span.first_timestamp = record.timestamp;
+        }
         let end = record.span.end.saturating_sub(span.span.start);
         self.record_ends
             .push(u32::try_from(end).unwrap_or(u32::MAX));
@@ -121,14 +139,16 @@ impl OpenBatch {
         Fill::HasRoom
     }
 
-    /// Ends the span at `end`, the offset that `marker` guards.
+    /// Ends the span at `end`, the offset that `marker` guards and whose bytes are framed as `place`
+    /// says.
     ///
     /// An empty span is dropped; one without records is kept, for its bytes were read and skipped.
-    /// Where the last span of the batch is the same cursor's, both become one.
+    /// Where the last span of the batch is the same cursor's, and its timestamps go on in this one,
+    /// both become one.
     ///
     /// # Panics
     /// Where no span was started: the caller's mistake.
-    pub fn end_span(&mut self, end: u64, marker: Marker) {
+    pub fn end_span(&mut self, end: u64, marker: Marker, place: u8) {
         let mut ended = self
             .current
             .take()
@@ -136,6 +156,7 @@ impl OpenBatch {
         assert!(end >= ended.span.start, "a span ends at or after its start");
         ended.span.end = end;
         ended.marker = marker;
+        ended.end_place = place;
         if ended.span.is_empty() {
             if self.is_empty() {
                 self.opened_at = None;
@@ -143,7 +164,7 @@ impl OpenBatch {
             return;
         }
         match self.spans.last_mut() {
-            Some(last) if can_join(last, &ended) => self.join_last(&ended),
+            Some(last) if can_join(last, &ended, self.timestamp_step) => self.join_last(&ended),
             _ => self.spans.push(ended),
         }
     }
@@ -201,17 +222,29 @@ impl OpenBatch {
         for end in self.record_ends.iter_mut().skip(first) {
             *end = end.saturating_add(shift);
         }
+        if last.records == 0 {
+            last.first_timestamp = ended.first_timestamp;
+        }
         last.span.end = ended.span.end;
         last.marker = ended.marker;
+        last.end_place = ended.end_place;
         last.records = last.records.saturating_add(ended.records);
         last.line_bytes = last.line_bytes.saturating_add(ended.line_bytes);
     }
 }
 
-/// Spans are joined where they touch and the whole still fits the width of a record end.
-fn can_join(last: &BatchSpan, next: &BatchSpan) -> bool {
+/// Spans are joined where they touch, where the timestamps of the one go on in the other, and where the
+/// whole still fits the width of a record end.
+fn can_join(last: &BatchSpan, next: &BatchSpan, timestamp_step: u64) -> bool {
     let whole = next.span.end.saturating_sub(last.span.start);
-    last.cursor == next.cursor && last.span.end == next.span.start && u32::try_from(whole).is_ok()
+    let covered = u64::from(last.records).saturating_mul(timestamp_step);
+    let next_timestamp = last.first_timestamp.0.saturating_add(covered);
+    let is_continued =
+        last.records == 0 || next.records == 0 || next.first_timestamp.0 == next_timestamp;
+    last.cursor == next.cursor
+        && last.span.end == next.span.start
+        && is_continued
+        && u32::try_from(whole).is_ok()
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ fn cursor(file: u64) -> CursorId {
 }
 
 fn open(limits: BatchLimits) -> OpenBatch {
-    OpenBatch::new(Box::<Lines>::default(), limits, None)
+    OpenBatch::new(Box::<Lines>::default(), limits, None, 0)
 }
 
 fn append(batch: &mut OpenBatch, start: u64, line: &[u8]) -> Fill {
@@ -67,12 +67,12 @@ fn a_batch_is_full_at_its_bytes_and_at_its_records() {
         max_wait: Duration::from_secs(1),
     };
     let mut batch = open(limits);
-    batch.start_span(cursor(1), 0, now());
+    batch.start_span(cursor(1), 0, 0, now());
     assert_eq!(append(&mut batch, 0, b"1234"), Fill::HasRoom);
     assert_eq!(append(&mut batch, 5, b"5678"), Fill::IsFull);
-    batch.end_span(10, Marker::default());
+    batch.end_span(10, Marker::default(), 0);
     batch.seal(BatchId(1)).unwrap();
-    batch.start_span(cursor(1), 10, now());
+    batch.start_span(cursor(1), 10, 0, now());
     let fills: Vec<_> = (0..3)
         .map(|index| append(&mut batch, 10 + index, b""))
         .collect();
@@ -84,14 +84,14 @@ fn a_batch_is_due_one_wait_after_its_first_span_and_not_when_empty() {
     let start = now();
     let mut batch = open(BatchLimits::default());
     assert_eq!(batch.deadline(), None);
-    batch.start_span(cursor(1), 0, start);
-    batch.end_span(0, Marker::default());
+    batch.start_span(cursor(1), 0, 0, start);
+    batch.end_span(0, Marker::default(), 0);
     assert_eq!(batch.deadline(), None, "an empty span opens nothing");
-    batch.start_span(cursor(1), 0, start);
+    batch.start_span(cursor(1), 0, 0, start);
     assert_eq!(append(&mut batch, 0, b"x"), Fill::HasRoom);
-    batch.end_span(2, Marker::default());
-    batch.start_span(cursor(2), 0, start + Duration::from_millis(900));
-    batch.end_span(0, Marker::default());
+    batch.end_span(2, Marker::default(), 0);
+    batch.start_span(cursor(2), 0, 0, start + Duration::from_millis(900));
+    batch.end_span(0, Marker::default(), 0);
     assert_eq!(batch.deadline(), Some(start + Duration::from_secs(1)));
     assert!(batch.seal(BatchId(1)).is_some());
     assert_eq!(batch.deadline(), None);
@@ -101,8 +101,8 @@ fn a_batch_is_due_one_wait_after_its_first_span_and_not_when_empty() {
 #[test]
 fn bytes_that_were_read_and_skipped_are_covered_without_a_record() {
     let mut batch = open(BatchLimits::default());
-    batch.start_span(cursor(1), 100, now());
-    batch.end_span(180, Marker::of_tail(b"abc"));
+    batch.start_span(cursor(1), 100, 0, now());
+    batch.end_span(180, Marker::of_tail(b"abc"), 0);
     let (sealed, _) = batch.seal(BatchId(1)).unwrap();
     assert_eq!(sealed.records(), 0);
     assert_eq!(
@@ -112,6 +112,35 @@ fn bytes_that_were_read_and_skipped_are_covered_without_a_record() {
             end: 180
         }
     );
+}
+
+#[test]
+fn spans_become_one_only_where_the_timestamps_of_the_first_go_on_in_the_second() {
+    let labels = LabelSet::new([("job", "test")]).unwrap();
+    let mut batch = OpenBatch::new(Box::<Lines>::default(), BatchLimits::default(), None, 5);
+    // Three lines at 100 and 105 and 110, then one that the clock has moved.
+    for (offset, timestamp) in [(0, 100), (2, 105), (4, 110), (6, 400)] {
+        batch.start_span(cursor(1), offset, 0, now());
+        let fill = batch.append(&RecordView {
+            line: b"x",
+            span: Span {
+                start: offset,
+                end: offset + 2,
+            },
+            timestamp: TimestampNs(timestamp),
+            labels: &labels,
+            metadata: &[],
+        });
+        assert_eq!(fill, Fill::HasRoom);
+        batch.end_span(offset + 2, Marker::default(), 0);
+    }
+    let (sealed, _) = batch.seal(BatchId(1)).unwrap();
+    let spans: Vec<_> = sealed
+        .spans
+        .iter()
+        .map(|span| (span.span.start, span.records, span.first_timestamp.0))
+        .collect();
+    assert_eq!(spans, [(0, 3, 100), (6, 1, 400)]);
 }
 
 proptest! {
@@ -124,14 +153,14 @@ proptest! {
         let mut expected = Vec::new();
         for (file, lines) in turns {
             let offset = &mut offsets[usize::try_from(file).unwrap()];
-            batch.start_span(cursor(file), *offset, now());
+            batch.start_span(cursor(file), *offset, 0, now());
             for length in 0..lines {
                 prop_assert_eq!(append(&mut batch, *offset, &vec![b'x'; length]), Fill::HasRoom);
                 let end = *offset + length as u64 + 1;
                 expected.push((cursor(file), Span { start: *offset, end }));
                 *offset = end;
             }
-            batch.end_span(*offset, Marker::default());
+            batch.end_span(*offset, Marker::default(), 0);
         }
         let Some((sealed, _)) = batch.seal(BatchId(1)) else {
             prop_assert!(expected.is_empty());

@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::storage::{io_error, path_of};
+use crate::storage::{io_error, part_of, path_of};
 use crate::{AppendFile, Storage, StorageError, TEMPORARY_SUFFIX};
 
 /// What the disk still holds of what was never synced.
@@ -54,6 +54,7 @@ struct State {
     freeze_at_sync: Option<u64>,
     is_frozen: bool,
     fault: Option<(u64, Fault)>,
+    capacity_bytes: Option<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -95,6 +96,12 @@ impl CrashStorage {
     /// rename, sync of the directory.
     pub fn fail_at(&self, operation: u64, fault: Fault) {
         self.lock().fault = Some((operation, fault));
+    }
+
+    /// Makes appends fail as on a full disk once the files hold this many bytes together; what still
+    /// fits is appended. Removing files gives room again, and so does a greater capacity.
+    pub fn set_capacity(&self, bytes: u64) {
+        self.lock().capacity_bytes = Some(bytes);
     }
 
     /// Returns how many syncs, of files and of the directory, were asked for.
@@ -190,6 +197,23 @@ impl State {
         file
     }
 
+    fn contents(&self, name: &str) -> Result<&Contents, io::ErrorKind> {
+        let file = self.live_names.get(name);
+        file.and_then(|file| self.files.get(file))
+            .ok_or(io::ErrorKind::NotFound)
+    }
+
+    /// Returns how many bytes the capacity leaves.
+    fn free_bytes(&self) -> usize {
+        let Some(capacity_bytes) = self.capacity_bytes else {
+            return usize::MAX;
+        };
+        let files = self.live_names.values();
+        let lens = files.filter_map(|file| self.files.get(file).map(|found| found.live.len()));
+        let capacity_bytes = usize::try_from(capacity_bytes).unwrap_or(usize::MAX);
+        capacity_bytes.saturating_sub(lens.sum())
+    }
+
     /// Counts one operation; an error is the fault that was asked for.
     fn operate(&mut self) -> Result<(), io::ErrorKind> {
         if self.is_frozen {
@@ -217,12 +241,15 @@ impl State {
     fn append(&mut self, file: u64, bytes: &[u8]) -> Result<(), io::ErrorKind> {
         let allowed = self.operate();
         let kept = match allowed {
-            Ok(()) => bytes,
+            Ok(()) => part_of(bytes, 0, self.free_bytes()),
             Err(io::ErrorKind::StorageFull) => bytes.get(..bytes.len() / 2).unwrap_or_default(),
             Err(_) => &[],
         };
         if let Some(contents) = self.files.get_mut(&file) {
             contents.live.extend_from_slice(kept);
+        }
+        if allowed.is_ok() && kept.len() < bytes.len() {
+            return Err(io::ErrorKind::StorageFull);
         }
         allowed
     }
@@ -323,6 +350,20 @@ impl Storage for CrashStorage {
         } else {
             Err(StorageError::TooLong { path, max_bytes })
         }
+    }
+
+    fn read_at(&self, name: &str, offset: u64, max_bytes: usize) -> Result<Vec<u8>, StorageError> {
+        path_of(&self.directory, name)?;
+        let state = self.lock();
+        let contents = state.contents(name).map_err(self.error("open", name))?;
+        Ok(part_of(&contents.live, offset, max_bytes).to_vec())
+    }
+
+    fn len(&self, name: &str) -> Result<u64, StorageError> {
+        path_of(&self.directory, name)?;
+        let state = self.lock();
+        let contents = state.contents(name).map_err(self.error("open", name))?;
+        Ok(u64::try_from(contents.live.len()).unwrap_or(u64::MAX))
     }
 
     fn open_append(&self, name: &str) -> Result<Box<dyn AppendFile>, StorageError> {

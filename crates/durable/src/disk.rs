@@ -1,7 +1,7 @@
 //! The real disk.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -32,6 +32,20 @@ impl Disk {
         create_directory(&directory)?;
         Ok(Self { directory })
     }
+
+    fn open_to_read(&self, name: &str) -> Result<(File, PathBuf), StorageError> {
+        let path = path_of(&self.directory, name)?;
+        let file = open_options()
+            .read(true)
+            .open(&path)
+            .map_err(io_error("open", &path))?;
+        Ok((file, path))
+    }
+}
+
+fn file_bytes(file: &File, path: &Path) -> Result<u64, StorageError> {
+    let metadata = file.metadata().map_err(io_error("look at", path))?;
+    Ok(metadata.len())
 }
 
 impl Storage for Disk {
@@ -40,11 +54,7 @@ impl Storage for Disk {
     }
 
     fn read(&self, name: &str, max_bytes: u64) -> Result<Vec<u8>, StorageError> {
-        let path = path_of(&self.directory, name)?;
-        let file = open_options()
-            .read(true)
-            .open(&path)
-            .map_err(io_error("open", &path))?;
+        let (file, path) = self.open_to_read(name)?;
         let mut bytes = Vec::new();
         file.take(max_bytes.saturating_add(1))
             .read_to_end(&mut bytes)
@@ -54,6 +64,30 @@ impl Storage for Disk {
         } else {
             Err(StorageError::TooLong { path, max_bytes })
         }
+    }
+
+    fn read_at(&self, name: &str, offset: u64, max_bytes: usize) -> Result<Vec<u8>, StorageError> {
+        let (mut file, path) = self.open_to_read(name)?;
+        let file_bytes = file_bytes(&file, &path)?;
+        let rest_bytes = usize::try_from(file_bytes.saturating_sub(offset)).unwrap_or(usize::MAX);
+        // Not every offset that there is can be sought.
+        if rest_bytes == 0 {
+            return Ok(Vec::new());
+        }
+        // A file can be shorter than is asked for, and must not cost the memory of what it lacks.
+        let mut bytes = Vec::with_capacity(rest_bytes.min(max_bytes));
+        file.seek(SeekFrom::Start(offset))
+            .and_then(|_| {
+                let max_bytes = u64::try_from(max_bytes).unwrap_or(u64::MAX);
+                file.take(max_bytes).read_to_end(&mut bytes)
+            })
+            .map_err(io_error("read", &path))?;
+        Ok(bytes)
+    }
+
+    fn len(&self, name: &str) -> Result<u64, StorageError> {
+        let (file, path) = self.open_to_read(name)?;
+        file_bytes(&file, &path)
     }
 
     fn open_append(&self, name: &str) -> Result<Box<dyn AppendFile>, StorageError> {

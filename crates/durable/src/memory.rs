@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::storage::{io_error, path_of};
+use crate::storage::{io_error, part_of, path_of};
 use crate::{AppendFile, Storage, StorageError};
 
 type Files = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
@@ -60,6 +60,24 @@ impl Storage for MemoryStorage {
         } else {
             Err(StorageError::TooLong { path, max_bytes })
         }
+    }
+
+    fn read_at(&self, name: &str, offset: u64, max_bytes: usize) -> Result<Vec<u8>, StorageError> {
+        path_of(&self.directory, name)?;
+        let files = lock(&self.files);
+        let bytes = files
+            .get(name)
+            .ok_or_else(|| self.not_found("open", name))?;
+        Ok(part_of(bytes, offset, max_bytes).to_vec())
+    }
+
+    fn len(&self, name: &str) -> Result<u64, StorageError> {
+        path_of(&self.directory, name)?;
+        let files = lock(&self.files);
+        let bytes = files
+            .get(name)
+            .ok_or_else(|| self.not_found("open", name))?;
+        Ok(u64::try_from(bytes.len()).unwrap_or(u64::MAX))
     }
 
     fn open_append(&self, name: &str) -> Result<Box<dyn AppendFile>, StorageError> {

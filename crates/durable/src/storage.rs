@@ -24,6 +24,19 @@ pub trait Storage: Send + Sync + fmt::Debug {
     /// read; [`StorageError::is_not_found`] where there is none.
     fn read(&self, name: &str, max_bytes: u64) -> Result<Vec<u8>, StorageError>;
 
+    /// Reads at most `max_bytes` from `offset`; fewer, or none, where the file ends before.
+    ///
+    /// # Errors
+    /// [`StorageError::Io`] where the file cannot be read; [`StorageError::is_not_found`] where there
+    /// is none.
+    fn read_at(&self, name: &str, offset: u64, max_bytes: usize) -> Result<Vec<u8>, StorageError>;
+
+    /// Returns the length of a file in bytes.
+    ///
+    /// # Errors
+    /// As [`Storage::read_at`].
+    fn len(&self, name: &str) -> Result<u64, StorageError>;
+
     /// Opens a file to append to, and creates it where there is none.
     ///
     /// # Durability
@@ -191,6 +204,13 @@ pub(crate) fn path_of(directory: &Path, name: &str) -> Result<PathBuf, StorageEr
             name: name.to_owned(),
         })
     }
+}
+
+/// Returns the part of `bytes` from `offset`, at most `max_bytes` of it.
+pub(crate) fn part_of(bytes: &[u8], offset: u64, max_bytes: usize) -> &[u8] {
+    let start = usize::try_from(offset).unwrap_or(usize::MAX);
+    let rest = bytes.get(start..).unwrap_or_default();
+    rest.get(..max_bytes).unwrap_or(rest)
 }
 
 /// Adds what was tried and on what to an error of the system.

@@ -58,6 +58,34 @@ fn a_file_over_the_read_limit_is_refused_with_its_path_and_the_limit() {
 }
 
 #[test]
+fn a_part_of_a_file_is_read_from_an_offset_and_ends_with_the_file() {
+    on_each(|storage| {
+        storage.replace("log", b"0123456789").unwrap();
+        assert_eq!(storage.len("log").unwrap(), 10);
+        assert_eq!(storage.read_at("log", 0, 4).unwrap(), b"0123");
+        assert_eq!(storage.read_at("log", 7, 3).unwrap(), b"789");
+        assert_eq!(storage.read_at("log", 7, usize::MAX).unwrap(), b"789");
+        for offset in [10, 11, i64::MAX.unsigned_abs()] {
+            assert!(storage.read_at("log", offset, 1).unwrap().is_empty());
+        }
+        assert!(storage.read_at("log", 3, 0).unwrap().is_empty());
+    });
+}
+
+#[test]
+fn the_length_of_a_file_is_that_of_what_was_appended() {
+    on_each(|storage| {
+        let mut file = storage.open_append("log").unwrap();
+        assert_eq!(storage.len("log").unwrap(), 0);
+        file.append(b"whole, torn").unwrap();
+        assert_eq!(storage.len("log").unwrap(), 11);
+        file.truncate(5).unwrap();
+        assert_eq!(storage.len("log").unwrap(), 5);
+        assert_eq!(storage.read_at("log", 2, 100).unwrap(), b"ole");
+    });
+}
+
+#[test]
 fn a_replaced_file_has_the_new_contents_and_leaves_no_other_file() {
     on_each(|storage| {
         storage.replace("state", b"old and long").unwrap();
@@ -85,6 +113,8 @@ fn renamed_and_removed_files_are_listed_under_their_last_names() {
 fn a_missing_file_is_reported_as_not_found() {
     on_each(|storage| {
         assert!(storage.read("none", 1).unwrap_err().is_not_found());
+        assert!(storage.read_at("none", 0, 1).unwrap_err().is_not_found());
+        assert!(storage.len("none").unwrap_err().is_not_found());
         assert!(storage.remove("none").unwrap_err().is_not_found());
         assert!(storage.rename("none", "new").unwrap_err().is_not_found());
     });
@@ -96,6 +126,8 @@ fn names_that_lead_out_of_the_directory_are_refused() {
         for name in ["", ".", "..", "../escaped", "a/b", "nul\0"] {
             let refused = [
                 storage.read(name, 1).map(drop),
+                storage.read_at(name, 0, 1).map(drop),
+                storage.len(name).map(drop),
                 storage.open_append(name).map(drop),
                 storage.replace(name, b""),
                 storage.rename(name, "fine"),

@@ -6,10 +6,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tailwater_failpoint::failpoint;
 use tailwater_position_store::{FileKey, Journal, Position, PositionStore, StoredFile};
 use tailwater_record::FileIdentity;
 use tailwater_tailer::{Known, KnownFile, TailedFile};
 
+use crate::books::Note;
+use crate::desk::Desk;
+use crate::envelope::EnvelopeSpan;
 use crate::ledger::Moved;
 use crate::status::CheckpointStatus;
 
@@ -100,12 +104,27 @@ impl Positions {
         for Moved {
             key,
             sink,
-            offset,
-            marker,
+            position,
         } in moved
         {
-            store.set_position(key, &sink, Position { offset, marker }, now_ns);
+            store.set_position(key, &sink, position, now_ns);
         }
+    }
+
+    /// Takes over positions that a spill already covers; returns whether any has moved.
+    pub(crate) fn redo(&self, sink: &str, spans: &[EnvelopeSpan]) -> bool {
+        let now_ns = crate::pipeline::unix_ns();
+        let mut store = self.lock();
+        let mut has_moved = false;
+        for span in spans {
+            let position = Position {
+                offset: span.span.end,
+                marker: span.marker,
+                place: span.end_place,
+            };
+            has_moved |= store.redo(span.key, span.epoch, sink, position, now_ns);
+        }
+        has_moved
     }
 
     /// Finds what is stored of a file, or enters it as a new one: its key and the position of each
@@ -208,17 +227,19 @@ impl Positions {
         self.followed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Enters where a cursor starts.
-    pub(crate) fn remember(&self, key: FileKey, sink: &str, position: Position) {
-        self.lock()
-            .set_position(key, sink, position, crate::pipeline::unix_ns());
+    /// Enters where a cursor starts; returns the epoch of the content.
+    pub(crate) fn remember(&self, key: FileKey, sink: &str, position: Position) -> u32 {
+        let mut store = self.lock();
+        store.set_position(key, sink, position, crate::pipeline::unix_ns());
+        store.epoch(key).unwrap_or(0)
     }
 
-    /// Enters that the content of a file is another one.
-    pub(crate) fn restart(&self, key: FileKey, sink: &str, identity: FileIdentity) {
+    /// Enters that the content of a file is another one; returns its epoch.
+    pub(crate) fn restart(&self, key: FileKey, sink: &str, identity: FileIdentity) -> u32 {
         let mut store = self.lock();
         store.set_identity(key, identity);
         store.set_position(key, sink, Position::default(), crate::pipeline::unix_ns());
+        store.epoch(key).unwrap_or(0)
     }
 
     pub(crate) fn status(&self) -> CheckpointStatus {
@@ -238,14 +259,26 @@ impl Positions {
     /// Writes everything that has changed and makes it durable.
     ///
     /// # Durability
-    /// On `true` all positions taken over before the call survive a power cut.
-    fn checkpoint(&self, journal: &mut Journal) -> bool {
+    /// On `true` all positions taken over before the call survive a power cut, and the notes with them.
+    fn checkpoint(&self, journal: &mut Journal, notes: &dyn Fn() -> Vec<Note>) -> bool {
         // Taken back before the group is taken: a file found in between rings again.
         let had_new = self.has_new.swap(false, Ordering::AcqRel);
-        let Some(group) = self.lock().take_group() else {
+        // The notes before the positions: positions may be ahead of the notes, never behind them.
+        let notes = notes();
+        let mut store = self.lock();
+        for (name, value) in notes {
+            if let Err(error) = store.set_note(&name, &value) {
+                tracing::debug!(name, %error, "a note of the books is not kept");
+            }
+        }
+        let group = store.take_group();
+        drop(store);
+        let Some(group) = group else {
             return true;
         };
+        failpoint("checkpoint_append");
         let mut result = journal.append(&group);
+        failpoint("checkpoint_done");
         if result.is_err() {
             self.lock().restore_group(group);
             self.has_new.fetch_or(had_new, Ordering::AcqRel);
@@ -274,7 +307,9 @@ impl Positions {
         }
         let snapshot = self.lock().snapshot();
         self.compactions.fetch_add(1, Ordering::Relaxed);
+        failpoint("compact_write");
         let result = journal.compact(&snapshot);
+        failpoint("compact_done");
         self.note(result.map_err(|error| error_chain(&error)));
     }
 
@@ -367,20 +402,22 @@ pub(crate) struct Checkpointer {
 }
 
 impl Checkpointer {
-    /// Starts the thread.
+    /// Starts the thread. Before each checkpoint it asks the desk for its notes.
     pub(crate) fn start(
-        positions: Arc<Positions>,
+        desk: Arc<Desk>,
         mut journal: Journal,
         interval: Duration,
     ) -> std::io::Result<Self> {
+        let positions = Arc::clone(&desk.positions);
         let writer = Arc::clone(&positions);
         let thread = std::thread::Builder::new()
             .name("positions".into())
             .spawn(move || {
                 loop {
                     let wanted = writer.bell.wait(interval);
-                    writer.checkpoint(&mut journal);
+                    writer.checkpoint(&mut journal, &|| desk.notes());
                     writer.compact(&mut journal);
+                    desk.sweep_intents();
                     if wanted == Wanted::Stop {
                         return;
                     }

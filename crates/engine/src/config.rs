@@ -1,10 +1,12 @@
 //! The validated configuration that the engine runs.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tailwater_batcher::BatchLimits;
+use tailwater_record::Level;
 use tailwater_sink::{BackoffLimits, SinkParts};
 use tailwater_tailer::{FrameConfig, Patterns, WatchBackend};
 
@@ -23,6 +25,9 @@ pub struct EngineConfig {
     pub memory_limit_bytes: u64,
     /// How often positions are made durable.
     pub checkpoint_interval: Duration,
+    /// Where what must outlive the process is kept: below it `spill/` and `dead-letters/`. `None` for
+    /// nowhere: nothing is spilled, and intents are not kept.
+    pub data_dir: Option<PathBuf>,
 }
 
 /// One source of lines.
@@ -53,6 +58,10 @@ pub struct SourceConfig {
     pub partial_line_timeout: Option<Duration>,
     /// The sinks it feeds: indexes into [`EngineConfig::sinks`]; at least one, each once.
     pub sinks: Vec<u32>,
+    /// What gives when a queue is full, where it is not what the sink says.
+    pub policy: Option<Policy>,
+    /// How fast it may be read, if not as fast as it is written.
+    pub rate_limit: Option<RateLimit>,
 }
 
 /// Where a file that was never seen starts.
@@ -64,6 +73,98 @@ pub enum ReadFrom {
     /// At its end, where it was there when the agent first started; a file that appears later is
     /// read from its first byte.
     End,
+}
+
+/// What gives when a queue is full.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Policy {
+    /// Reading, records, or space on disk.
+    pub when_full: WhenFull,
+    /// Where records are dropped, these and more severe ones go last.
+    pub keep: Keep,
+}
+
+/// What gives when a queue is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum WhenFull {
+    /// Files are not read further, and rotated ones are held open.
+    #[default]
+    Block,
+    /// What comes is dropped and counted.
+    DropNewest,
+    /// What has waited longest is dropped and counted.
+    DropOldest,
+    /// Sealed batches go to disk, in order, up to so many bytes; then this happens.
+    Spill {
+        /// The most that the spill of one lane may hold.
+        max_bytes: u64,
+        /// What gives when the spill is full.
+        then: Then,
+    },
+}
+
+/// What gives when a spill is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Then {
+    /// Files are not read further.
+    #[default]
+    Block,
+    /// What comes is dropped and counted.
+    DropNewest,
+    /// The oldest segment of the spill is dropped and its records are counted.
+    DropOldest,
+}
+
+/// The levels whose records are dropped last.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Keep {
+    levels: Vec<Level>,
+}
+
+impl Keep {
+    /// Keeps these levels, and those that are more severe than all of them.
+    pub fn new(levels: impl IntoIterator<Item = Level>) -> Self {
+        let mut levels: Vec<Level> = levels.into_iter().collect();
+        levels.sort_unstable();
+        levels.dedup();
+        Self { levels }
+    }
+
+    /// Returns whether no level is.
+    pub fn is_empty(&self) -> bool {
+        self.levels.is_empty()
+    }
+
+    /// Returns whether records of this level go last.
+    pub fn holds(&self, level: Level) -> bool {
+        self.levels.contains(&level) || self.levels.last().is_some_and(|last| level > *last)
+    }
+
+    /// Returns the levels as they were given, sorted.
+    pub fn levels(&self) -> &[Level] {
+        &self.levels
+    }
+}
+
+/// How fast a source may be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// Bytes of lines a second, without delimiters.
+    pub bytes_per_second: Option<NonZeroU32>,
+    /// Lines a second.
+    pub lines_per_second: Option<NonZeroU32>,
+    /// What happens to what comes faster.
+    pub when_exceeded: WhenExceeded,
+}
+
+/// What happens to lines over a rate limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum WhenExceeded {
+    /// They are read later.
+    #[default]
+    Block,
+    /// They are dropped and counted.
+    Drop,
 }
 
 /// One sink.
@@ -83,6 +184,10 @@ pub struct SinkConfig {
     pub queue_max_bytes: u64,
     /// The waits between attempts; there is no last attempt.
     pub backoff: BackoffLimits,
+    /// What gives when the queue is full.
+    pub policy: Policy,
+    /// Bytes of records refused for good that are kept; 0 for none.
+    pub dead_letters_max_bytes: u64,
 }
 
 /// How files are followed.

@@ -7,20 +7,25 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tailwater_position_store::{Journal, PositionStore};
+use tailwater_durable::Storage;
+use tailwater_position_store::{IntentLimits, Intents, Journal, PositionStore};
 use tailwater_tailer::Waker;
-use tokio::task::AbortHandle;
 
 use crate::checkpoint::{Checkpointer, Positions};
-use crate::config::{EngineConfig, SinkConfig};
-use crate::pipeline::{Control, Pipeline};
+use crate::config::EngineConfig;
+use crate::desk::{Desk, NEXT_BATCH};
+use crate::lanes::Lanes;
+use crate::outlet::Outlet;
+use crate::pipeline::{Control, Pipeline, Replay};
 use crate::queue::Budget;
-use crate::route::{Plan, SinkEnd};
-use crate::sender::{Desk, Outlet};
-use crate::status::{SinkState, SinkStatus, Status, TailingStatus};
+use crate::route::Plan;
+use crate::status::{SinkStatus, Status, TailingStatus};
 
 /// How long a status waits for a pipeline thread, which may hang with its file system.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a stop waits for what is left to go to disk, at least.
+const SPILL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why the engine cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +35,12 @@ pub struct StartError {
     pub what: &'static str,
     /// Why.
     pub source: io::Error,
+}
+
+impl StartError {
+    fn new(what: &'static str, source: io::Error) -> Self {
+        Self { what, source }
+    }
 }
 
 /// What was left when the engine stopped.
@@ -43,10 +54,8 @@ pub struct Stopped {
 #[derive(Debug)]
 pub struct Engine {
     workers: Vec<JoinHandle<()>>,
-    senders: Vec<(u32, AbortHandle)>,
     checkpointer: Checkpointer,
-    encoders: Vec<SinkEnd>,
-    next_sink: u32,
+    lanes: Lanes,
     budget: Arc<Budget>,
     handle: EngineHandle,
 }
@@ -82,11 +91,14 @@ impl Link {
 }
 
 impl Engine {
-    /// Starts the pipeline threads, the senders (on the current tokio runtime) and the thread that
-    /// writes positions. Unreachable sinks are no error: they are tried for as long as it takes.
+    /// Starts the pipeline threads, the senders (on the current tokio runtime), the threads that spill
+    /// and the one that writes positions. What an earlier run had in flight or spilled goes first.
+    /// Unreachable sinks are no error: they are tried for as long as it takes.
+    ///
+    /// `storage` is where intents are kept, beside the positions; `None` for nowhere.
     ///
     /// # Errors
-    /// [`StartError`] where a thread or a descriptor is not to be had.
+    /// [`StartError`] where a thread, a descriptor or the data directory is not to be had.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -94,26 +106,46 @@ impl Engine {
         config: &EngineConfig,
         store: PositionStore,
         journal: Journal,
+        storage: Option<Arc<dyn Storage>>,
     ) -> Result<Self, StartError> {
-        let positions = Arc::new(Positions::new(store));
+        let books = crate::books::Books::default();
+        books.restore(store.notes());
+        let mut next_batch = store.note(NEXT_BATCH).map_or(1, number);
+        let mut found = Vec::new();
+        let intents = match storage {
+            Some(storage) => {
+                let (intents, recovery) = Intents::open(storage, IntentLimits::default())
+                    .map_err(|error| StartError::new("the intents", io::Error::other(error)))?;
+                next_batch = next_batch.max(recovery.next_batch);
+                found = recovery.intents;
+                Some(Mutex::new(intents))
+            }
+            None => None,
+        };
         let desk = Arc::new(Desk {
-            books: crate::books::Books::default(),
+            books,
             ledger: crate::ledger::Ledger::default(),
-            positions: Arc::clone(&positions),
+            positions: Arc::new(Positions::new(store)),
+            intents,
+            intent_failures: AtomicU64::new(0),
+            timestamp_step: AtomicU64::new(1),
+            next_batch: AtomicU64::new(next_batch),
         });
         let budget = Arc::new(Budget::default());
         budget.set_limit(config.memory_limit_bytes);
-        let checkpointer = Checkpointer::start(positions, journal, config.checkpoint_interval)
-            .map_err(|source| StartError {
-                what: "the thread that writes positions",
-                source,
-            })?;
+        let mut lanes = Lanes::new(Arc::clone(&desk), Arc::clone(&budget));
+        // Before anything is read: what a spill holds is read no more.
+        lanes
+            .set(config)
+            .map_err(|source| StartError::new("a lane", source))?;
+        let replay = desk.replay(found);
+        let checkpointer =
+            Checkpointer::start(Arc::clone(&desk), journal, config.checkpoint_interval)
+                .map_err(|source| StartError::new("the thread that writes positions", source))?;
         let mut engine = Self {
             workers: Vec::new(),
-            senders: Vec::new(),
             checkpointer,
-            encoders: Vec::new(),
-            next_sink: 0,
+            lanes,
             budget: Arc::clone(&budget),
             handle: EngineHandle {
                 desk,
@@ -122,10 +154,9 @@ impl Engine {
                 budget,
             },
         };
-        engine.encoders = engine.add_sinks(&config.sinks, &[]);
         engine.publish_outlets();
-        let plan = Plan::new(config, engine.encoders.clone());
-        engine.start_workers(&plan)?;
+        let plan = Plan::new(config, engine.lanes.ends().to_vec());
+        engine.start_workers(&plan, &replay)?;
         Ok(engine)
     }
 
@@ -138,31 +169,22 @@ impl Engine {
     /// sink that is changed or gone first delivers what it holds, for at most `drain_timeout`. What it
     /// could not deliver is read again. The number of workers stays what it was at the start.
     pub async fn reload(&mut self, config: &EngineConfig, drain_timeout: Duration) {
-        let kept: Vec<SinkEnd> = self
-            .encoders
-            .iter()
-            .filter(|end| stands_in(end, &config.sinks))
-            .cloned()
-            .collect();
-        let gone: Vec<Arc<Outlet>> = self
-            .encoders
-            .iter()
-            .filter(|end| !stands_in(end, &config.sinks))
-            .map(|end| Arc::clone(&end.outlet))
-            .collect();
+        let gone: Vec<Arc<Outlet>> = self.lanes.not_in(config);
         let ids: Vec<u32> = gone.iter().map(|outlet| outlet.id).collect();
         if !ids.is_empty() {
             self.tell_all(|answer| Control::Detach(ids.clone(), answer))
                 .await;
             drain(&gone, drain_timeout).await;
             for outlet in &gone {
-                self.end_sender(outlet);
+                self.lanes.end(outlet).await;
             }
         }
         self.budget.set_limit(config.memory_limit_bytes);
-        self.encoders = self.add_sinks(&config.sinks, &kept);
+        if let Err(error) = self.lanes.set(config) {
+            tracing::error!(%error, "cannot start a lane");
+        }
         self.publish_outlets();
-        let plan = Plan::new(config, self.encoders.clone());
+        let plan = Plan::new(config, self.lanes.ends().to_vec());
         self.tell_all(|answer| Control::Reload(Box::new(plan.clone()), answer))
             .await;
     }
@@ -183,9 +205,9 @@ impl Engine {
         let started = tokio::time::Instant::now();
         drop(tokio::time::timeout(drain_timeout, joined).await);
         drain(&outlets, drain_timeout.saturating_sub(started.elapsed())).await;
-        for (_, sender) in &self.senders {
-            sender.abort();
-        }
+        // What could not be delivered goes to disk where there is a spill.
+        let left = drain_timeout.saturating_sub(started.elapsed());
+        self.lanes.stop(left.max(SPILL_TIMEOUT)).await;
         let unacked_records = self
             .handle
             .desk
@@ -198,55 +220,9 @@ impl Engine {
         Stopped { unacked_records }
     }
 
-    /// Returns the sinks of a configuration: those that are kept, and new ones with their senders.
-    fn add_sinks(&mut self, sinks: &[SinkConfig], kept: &[SinkEnd]) -> Vec<SinkEnd> {
-        let mut ends = Vec::with_capacity(sinks.len());
-        for config in sinks {
-            let known = kept.iter().find(|end| end.outlet.name == config.name);
-            ends.push(known.cloned().unwrap_or_else(|| self.start_sink(config)));
-        }
-        ends
-    }
-
-    fn start_sink(&mut self, config: &SinkConfig) -> SinkEnd {
-        let id = self.next_sink;
-        self.next_sink = self.next_sink.saturating_add(1);
-        let outlet = Arc::new(Outlet::new(id, config, Arc::clone(&self.budget)));
-        let task = tokio::spawn(crate::sender::run(
-            Arc::clone(&outlet),
-            Arc::clone(&self.handle.desk),
-        ));
-        self.senders.push((id, task.abort_handle()));
-        SinkEnd {
-            outlet,
-            encoder: Arc::clone(&config.parts.encoder),
-            batch: config.batch,
-        }
-    }
-
-    fn end_sender(&mut self, outlet: &Outlet) {
-        self.senders.retain(|(id, task)| {
-            if *id == outlet.id {
-                task.abort();
-            }
-            *id != outlet.id
-        });
-        for (route, records) in self.handle.desk.ledger.abandon(outlet.id) {
-            // They are read again, and counted then.
-            self.handle.desk.books.change(route, |books| {
-                let records = records.min(books.in_flight_records);
-                books.in_flight_records -= records;
-                books.read_records -= records;
-            });
-        }
-    }
-
     fn publish_outlets(&self) {
-        let outlets = self
-            .encoders
-            .iter()
-            .map(|end| Arc::clone(&end.outlet))
-            .collect();
+        let outlets = self.lanes.ends().iter();
+        let outlets = outlets.map(|end| Arc::clone(&end.outlet)).collect();
         *self
             .handle
             .outlets
@@ -254,22 +230,24 @@ impl Engine {
             .unwrap_or_else(PoisonError::into_inner) = outlets;
     }
 
-    fn start_workers(&mut self, plan: &Plan) -> Result<(), StartError> {
+    fn start_workers(&mut self, plan: &Plan, replay: &Replay) -> Result<(), StartError> {
         let mut plans: Vec<Plan> = (0..plan.limits.shards)
             .map(|shard| plan.for_shard(shard))
             .collect();
         if plan.has_remote_roots() {
             plans.push(plan.for_remote());
         }
-        let batch_ids = Arc::new(AtomicU64::new(1));
+        let step = u64::from(plan.limits.shards) + 1;
+        self.handle
+            .desk
+            .timestamp_step
+            .store(step, Ordering::Relaxed);
         let mut links = Vec::new();
         let mut receivers: Vec<(Plan, Receiver<Control>)> = Vec::new();
         for plan in plans {
             let (control, receiver) = channel();
-            let waker = Waker::new().map_err(|source| StartError {
-                what: "a pipeline thread",
-                source,
-            })?;
+            let waker =
+                Waker::new().map_err(|source| StartError::new("a pipeline thread", source))?;
             links.push(Link {
                 control: Mutex::new(control),
                 waker,
@@ -285,17 +263,15 @@ impl Engine {
                 plan,
                 Arc::clone(&self.handle.desk),
                 receiver,
-                Arc::clone(&batch_ids),
+                replay.clone(),
                 link.waker.clone(),
                 Arc::clone(&link.tailing),
             );
             let thread = std::thread::Builder::new()
                 .name("pipeline".into())
                 .spawn(|| pipeline.run());
-            self.workers.push(thread.map_err(|source| StartError {
-                what: "a pipeline thread",
-                source,
-            })?);
+            let thread = thread.map_err(|source| StartError::new("a pipeline thread", source))?;
+            self.workers.push(thread);
         }
         Ok(())
     }
@@ -318,10 +294,10 @@ impl Engine {
     }
 }
 
-fn stands_in(end: &SinkEnd, sinks: &[SinkConfig]) -> bool {
-    sinks
-        .iter()
-        .any(|sink| sink.name == end.outlet.name && sink.revision == end.outlet.revision)
+/// Reads a number that was stored as a note; 1 where it is none.
+fn number(note: &[u8]) -> u64 {
+    let text = std::str::from_utf8(note).ok();
+    text.and_then(|text| text.parse().ok()).unwrap_or(1)
 }
 
 /// Waits until the outlets hold nothing, at most for `timeout`, and not for those that are failing.
@@ -330,7 +306,8 @@ async fn drain(outlets: &[Arc<Outlet>], timeout: Duration) {
     for outlet in outlets {
         loop {
             let changed = outlet.changed.notified();
-            if outlet.queue.is_idle() || outlet.failure().is_some() {
+            // What is on disk is delivered after the next start.
+            if outlet.queue.is_empty_in_memory() || outlet.failure().is_some() {
                 break;
             }
             if tokio::time::timeout_at(deadline, changed).await.is_err() {
@@ -360,11 +337,7 @@ impl EngineHandle {
         }
         Status {
             books: self.desk.books.snapshot(),
-            sinks: self
-                .outlets()
-                .iter()
-                .map(|outlet| self.sink_status(outlet))
-                .collect(),
+            sinks: self.sink_statuses(),
             files: Vec::new(),
             unanswered_workers: 0,
             tailing,
@@ -372,6 +345,7 @@ impl EngineHandle {
             memory_used_bytes: self.budget.used_bytes(),
             memory_max_bytes: self.budget.max_bytes(),
             room_refusals: self.budget.refusals.load(Ordering::Relaxed),
+            intent_failures: self.desk.intent_failures.load(Ordering::Relaxed),
         }
     }
 
@@ -410,40 +384,17 @@ impl EngineHandle {
         tailing.scanned_workers == self.links.len() && self.desk.positions.are_found_files_durable()
     }
 
-    fn sink_status(&self, outlet: &Outlet) -> SinkStatus {
-        let counts = &outlet.counts;
-        let failure = outlet.failure();
-        let failures = counts
-            .failures
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        SinkStatus {
-            name: outlet.name.to_string(),
-            target: outlet.deliver.target(),
-            state: if failure.is_some() {
-                SinkState::Retrying
-            } else {
-                SinkState::Delivering
-            },
-            failure: failure
-                .map(|failure| (failure.reason.to_owned(), failure.detail, failure.attempts)),
-            requests: counts.requests.load(Ordering::Relaxed),
-            failures: failures
-                .iter()
-                .map(|(reason, count)| (*reason, *count))
-                .collect(),
-            delivered_batches: counts.delivered_batches.load(Ordering::Relaxed),
-            delivered_bytes: counts.delivered_bytes.load(Ordering::Relaxed),
-            splits: counts.splits.load(Ordering::Relaxed),
-            in_flight_batches: counts.in_flight_batches.load(Ordering::Relaxed),
-            queued_batches: outlet.queue.len(),
-            queue_used_bytes: outlet.queue.used_bytes(),
-            queue_max_bytes: outlet.queue.max_bytes(),
-            oldest_unacked: self.desk.ledger.oldest_of_sink(outlet.id).map(|since| {
-                crate::pipeline::now()
-                    .instant
-                    .saturating_duration_since(since)
-            }),
+    /// Adds up the lanes of each sink.
+    fn sink_statuses(&self) -> Vec<SinkStatus> {
+        let mut statuses: Vec<SinkStatus> = Vec::new();
+        for outlet in self.outlets() {
+            let oldest = self.desk.ledger.oldest_of_sink(outlet.id);
+            let lane = SinkStatus::of_lane(&outlet, oldest);
+            match statuses.iter_mut().find(|sink| sink.name == lane.name) {
+                Some(sink) => sink.add(lane),
+                None => statuses.push(lane),
+            }
         }
+        statuses
     }
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use tailwater_position_store::FileKey;
+use tailwater_position_store::{FileKey, Position};
 use tailwater_record::{BatchSpan, CursorId, Marker};
 
 use crate::books::RouteIndex;
@@ -29,7 +29,10 @@ impl Progress {
 pub(crate) struct Account {
     pub(crate) route: RouteIndex,
     pub(crate) key: FileKey,
+    /// Of the file's content in the position store.
+    pub(crate) epoch: u32,
     pub(crate) sink: Arc<str>,
+    pub(crate) source: Arc<str>,
     pub(crate) path: Arc<Path>,
     pub(crate) progress: Arc<Progress>,
 }
@@ -39,8 +42,7 @@ pub(crate) struct Account {
 pub(crate) struct Moved {
     pub(crate) key: FileKey,
     pub(crate) sink: Arc<str>,
-    pub(crate) offset: u64,
-    pub(crate) marker: Marker,
+    pub(crate) position: Position,
 }
 
 #[derive(Debug)]
@@ -55,6 +57,7 @@ struct Frontier {
 struct Pending {
     end: u64,
     marker: Marker,
+    place: u8,
     records: u64,
     sealed_at: Instant,
     is_resolved: bool,
@@ -92,11 +95,12 @@ impl Ledger {
         let mut frontiers = self.lock();
         for span in spans {
             if let Some(frontier) = frontiers.get_mut(&span.cursor) {
-                let (end, marker) = (span.span.end, span.marker);
+                let (end, marker, place) = (span.span.end, span.marker, span.end_place);
                 let records = u64::from(span.records);
                 frontier.pending.push_back(Pending {
                     end,
                     marker,
+                    place,
                     records,
                     sealed_at,
                     is_resolved: false,
@@ -198,8 +202,11 @@ impl Frontier {
         Some(Moved {
             key: *key,
             sink: Arc::clone(sink),
-            offset: last.end,
-            marker: last.marker,
+            position: Position {
+                offset: last.end,
+                marker: last.marker,
+                place: last.place,
+            },
         })
     }
 }

@@ -1,23 +1,37 @@
 //! Wires files, batches, queues and sinks; the acked prefix; reload and drain.
 //!
 //! It knows neither the syntax of the configuration nor any backend. The way through this crate:
-//! `pipeline` reads and encodes on threads of its own, `queue` holds sealed batches, `sender` has them
-//! delivered on the async runtime, `ledger` turns resolved batches into positions, `checkpoint` makes
-//! those durable, `books` counts every record on its way.
+//! `pipeline` reads and encodes on threads of its own, `queue` holds the sealed batches of a lane and
+//! gives what its policy says, `spill` takes them to disk and back, `sender` has them delivered on the
+//! async runtime, `desk` enters what became of them: `ledger` turns resolved batches into positions,
+//! `checkpoint` makes those durable, `books` counts every record on its way.
 
 mod books;
 mod checkpoint;
 mod config;
+mod dead_letters;
+mod desk;
 mod engine;
+pub mod envelope;
+mod lanes;
 mod ledger;
+mod outlet;
 mod pipeline;
 mod queue;
+mod rate;
 mod route;
 mod sender;
+mod spill;
 mod status;
 
-pub use books::RouteBooks;
-pub use config::{EngineConfig, ReadFrom, SinkConfig, SourceConfig, TailingConfig};
+pub use books::{Reason, RouteBooks};
+pub use config::{
+    EngineConfig, Keep, Policy, RateLimit, ReadFrom, SinkConfig, SourceConfig, TailingConfig, Then,
+    WhenExceeded, WhenFull,
+};
 pub use engine::{Engine, EngineHandle, StartError, Stopped};
-pub use status::{CheckpointStatus, FileStatus, SinkState, SinkStatus, Status, TailingStatus};
+pub use status::{
+    CheckpointStatus, DeadLetterStatus, FileStatus, SinkState, SinkStatus, SpillStatus, Status,
+    TailingStatus,
+};
 pub use tailwater_tailer::WatchBackend;

@@ -1,21 +1,25 @@
 //! One pipeline thread: from files to sealed batches, synchronous from read to encode.
 
 mod lane;
+mod replay;
 mod routing;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use tailwater_failpoint::failpoint;
 use tailwater_record::CursorId;
 use tailwater_tailer::{Change, Chunk, FrameStats, Framer, Now, ReadBuffer, Step, Tailer, Waker};
 
-use self::lane::{Lane, Slot, Stamps, enter_stats, seal_slot};
+use self::lane::{Lane, Slot, Stamps, Taken, enter_stats, seal_slot};
+pub(crate) use self::replay::Replay;
+use crate::config::WhenExceeded;
+use crate::desk::Desk;
 use crate::ledger::Account;
+use crate::rate::Allowance;
 use crate::route::{Plan, Route};
-use crate::sender::Desk;
 use crate::status::{FileStatus, TailingStatus};
 
 /// Bytes read in one pass over the ready files, before events and controls are looked at again.
@@ -44,11 +48,16 @@ pub(crate) struct Pipeline {
     tailer: Tailer<Route>,
     desk: Arc<Desk>,
     control: Receiver<Control>,
-    batch_ids: Arc<AtomicU64>,
     slots: Vec<Slot>,
     buffer: ReadBuffer,
     scratch: Vec<u8>,
     stamps: Stamps,
+    /// What was in flight when an earlier run ended, and is not sent again yet.
+    replay: Replay,
+    /// Tokens of the sources' rate limits, by the index of the source.
+    allowances: Vec<Allowance>,
+    /// When a source may be read again that was read too fast.
+    rate_deadline: Option<Instant>,
     /// Finished files that wait for their acks: number, and whether the inode is gone.
     finished: BTreeMap<u64, bool>,
     detached: Vec<u32>,
@@ -71,7 +80,7 @@ impl Pipeline {
         plan: Plan,
         desk: Arc<Desk>,
         control: Receiver<Control>,
-        batch_ids: Arc<AtomicU64>,
+        replay: Replay,
         waker: Waker,
         tailing: Arc<Mutex<TailingStatus>>,
     ) -> Self {
@@ -86,17 +95,20 @@ impl Pipeline {
         Self {
             buffer: ReadBuffer::new(plan.max_line_bytes),
             stamps: Stamps {
-                last: 0,
+                // Never a timestamp twice, whatever the clock did in between.
+                last: replay.last_timestamp(step),
                 step,
                 phase: u64::from(plan.limits.shard),
             },
+            allowances: vec![Allowance::default(); plan.sources.len()],
             plan,
             tailer,
             desk,
             control,
-            batch_ids,
             slots: Vec::new(),
             scratch: Vec::new(),
+            replay,
+            rate_deadline: None,
             finished: BTreeMap::new(),
             detached: Vec::new(),
             tailing,
@@ -111,6 +123,7 @@ impl Pipeline {
                 .slots
                 .iter()
                 .filter_map(|slot| slot.batch.deadline())
+                .chain(self.rate_deadline.take())
                 .min();
             self.tailer.wait(now().instant, made_progress, deadline);
             if !self.obey() {
@@ -120,6 +133,7 @@ impl Pipeline {
             let positions = Arc::clone(&self.desk.positions);
             self.tailer.turn(now, &*positions);
             self.apply_changes(now);
+            self.replay_found(now);
             made_progress = self.read_pass();
             self.seal_due();
             self.release_finished();
@@ -267,13 +281,17 @@ impl Pipeline {
         else {
             return Turn::Done(0);
         };
-        let Some(end) = self.plan.sink(sink) else {
+        let Some(end) = self.plan.lane(sink) else {
             return Turn::Done(0);
         };
         if self.detached.contains(&sink) || !end.outlet.queue.has_room() {
             return Turn::Blocked;
         }
         let now = now();
+        if self.is_too_fast(id, now.instant) {
+            return Turn::Blocked;
+        }
+        failpoint("read");
         self.stamps.catch_up(now.unix_ns);
         let mut buffer = std::mem::replace(&mut self.buffer, ReadBuffer::empty());
         let turn = match self.tailer.read(id, index, &mut buffer, now.instant) {
@@ -292,6 +310,29 @@ impl Pipeline {
         turn
     }
 
+    /// Returns whether the source of a file has been read as fast as it may be.
+    fn is_too_fast(&mut self, id: u64, now: Instant) -> bool {
+        let Some(source) = self.tailer.file_mut(id).map(|file| file.source) else {
+            return false;
+        };
+        let limiter = self
+            .plan
+            .sources
+            .get(source)
+            .and_then(|source| source.rate_limiter.as_deref())
+            .filter(|limiter| limiter.when_exceeded == WhenExceeded::Block);
+        let (Some(limiter), Some(allowance)) = (limiter, self.allowances.get_mut(source)) else {
+            return false;
+        };
+        match limiter.allow(allowance) {
+            Ok(()) => false,
+            Err(wait) => {
+                self.rate_deadline = Some(earlier(self.rate_deadline, now + wait));
+                true
+            }
+        }
+    }
+
     /// Frames a chunk and copies its lines into the open batch.
     fn encode_chunk(&mut self, id: u64, index: usize, chunk: &Chunk<'_>, now: Instant) -> Turn {
         let Self {
@@ -301,24 +342,26 @@ impl Pipeline {
             scratch,
             stamps,
             desk,
-            batch_ids,
+            allowances,
+            rate_deadline,
             ..
         } = self;
         let Some(file) = tailer.file_mut(id) else {
             return Turn::Done(0);
         };
-        let Some(source) = plan.sources.get(file.source) else {
-            return Turn::Done(0);
-        };
         let encoding = file.encoding;
-        let Some(cursor) = file.cursors.get_mut(index) else {
+        let (Some(source), Some(allowance), Some(cursor)) = (
+            plan.sources.get(file.source),
+            allowances.get_mut(file.source),
+            file.cursors.get_mut(index),
+        ) else {
             return Turn::Done(0);
         };
         let route = &cursor.route;
         let Some(slot) = slots.get_mut(route.batch) else {
             return Turn::Done(0);
         };
-        let Some(end) = plan.sink(slot.sink) else {
+        let Some(end) = plan.lane(slot.sink) else {
             return Turn::Done(0);
         };
         let mut stats = FrameStats::default();
@@ -336,12 +379,16 @@ impl Pipeline {
             slot,
             end,
             desk,
-            batch_ids,
             route,
             stamps,
+            allowance,
             now,
         };
-        let is_blocked = lane.take(&mut framer, chunk, source);
+        let taken = lane.take(&mut framer, chunk, source);
+        if let Taken::TooFast(wait) = taken {
+            *rate_deadline = Some(earlier(*rate_deadline, now + wait));
+        }
+        let is_blocked = taken != Taken::Whole;
         let offset = framer.offset();
         enter_stats(desk, route.book, &stats);
         file.consume(
@@ -381,19 +428,24 @@ impl Pipeline {
                 file: content,
                 sink: cursor.sink,
             };
-            let Some(sink) = self.plan.sink(cursor.sink) else {
+            let Some(lane) = self.plan.lane(cursor.sink) else {
                 continue;
             };
-            let name = Arc::clone(&sink.outlet.name);
-            let account = account.unwrap_or(Account {
-                route: route.book,
-                key: route.key,
-                sink: Arc::clone(&name),
-                path: Arc::clone(&path),
-                progress: Arc::clone(&route.progress),
-            });
+            let name = Arc::clone(&lane.outlet.name);
+            let epoch = self.desk.positions.restart(route.key, &name, file.identity);
+            let account = account.map_or_else(
+                || Account {
+                    route: route.book,
+                    key: route.key,
+                    epoch,
+                    sink: Arc::clone(&name),
+                    source: "".into(),
+                    path: Arc::clone(&path),
+                    progress: Arc::clone(&route.progress),
+                },
+                |account| Account { epoch, ..account },
+            );
             self.desk.ledger.open(route.cursor, account, 0);
-            self.desk.positions.restart(route.key, &name, file.identity);
         }
         self.tailer.push_ready(id);
     }
@@ -424,8 +476,8 @@ impl Pipeline {
         let Some(slot) = self.slots.get_mut(index) else {
             return;
         };
-        if let Some(end) = self.plan.sink(slot.sink) {
-            seal_slot(slot, end, &self.desk, &self.batch_ids, now().instant);
+        if let Some(end) = self.plan.lane(slot.sink) {
+            seal_slot(slot, end, &self.desk, None, now().instant);
         }
     }
 
@@ -461,7 +513,7 @@ impl Pipeline {
             return;
         };
         for sink in &source.sinks {
-            if let Some(end) = self.plan.sink(*sink) {
+            if let Some(end) = self.plan.lane(*sink) {
                 let book = self.desk.books.route(&source.name, &end.outlet.name);
                 self.desk
                     .books
@@ -479,7 +531,7 @@ impl Pipeline {
             };
             let size_bytes = file.look_at_len().unwrap_or(file.known_len);
             for cursor in &file.cursors {
-                let Some(sink) = self.plan.sink(cursor.sink) else {
+                let Some(sink) = self.plan.lane(cursor.sink) else {
                     continue;
                 };
                 let oldest = self.desk.ledger.oldest_unresolved(cursor.route.cursor);
@@ -533,6 +585,10 @@ impl Pipeline {
             status.scan_errors += stats.scan_errors;
         });
     }
+}
+
+fn earlier(one: Option<Instant>, other: Instant) -> Instant {
+    one.map_or(other, |one| one.min(other))
 }
 
 /// The two clocks, read where a turn begins.

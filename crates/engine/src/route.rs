@@ -12,7 +12,8 @@ use tailwater_tailer::{AllowedRoots, FrameConfig, SourceFiles, TailerLimits};
 use crate::books::RouteIndex;
 use crate::config::{EngineConfig, ReadFrom, SourceConfig};
 use crate::ledger::Progress;
-use crate::sender::Outlet;
+use crate::outlet::{LaneKey, Outlet};
+use crate::rate::SourceLimiter;
 
 /// Structured metadata pairs of a record, the offset included.
 pub(crate) const MAX_METADATA: usize = 32;
@@ -29,7 +30,7 @@ pub(crate) struct Route {
     pub(crate) batch: usize,
 }
 
-/// A sink as a pipeline thread sees it.
+/// A lane as a pipeline thread sees it.
 #[derive(Clone, Debug)]
 pub(crate) struct SinkEnd {
     pub(crate) outlet: Arc<Outlet>,
@@ -45,11 +46,11 @@ pub(crate) struct SourceEnd {
     pub(crate) path_label: Option<String>,
     pub(crate) structured_metadata: Vec<(String, String)>,
     pub(crate) offset_metadata: Option<String>,
-    pub(crate) tenant: Option<Arc<str>>,
+    pub(crate) rate_limiter: Option<Arc<SourceLimiter>>,
     pub(crate) read_from: ReadFrom,
     pub(crate) frame: FrameConfig,
     pub(crate) files: SourceFiles,
-    /// Numbers of the outlets it feeds.
+    /// Numbers of the outlets of the lanes it feeds.
     pub(crate) sinks: Vec<u32>,
 }
 
@@ -57,24 +58,23 @@ pub(crate) struct SourceEnd {
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) sources: Vec<SourceEnd>,
-    pub(crate) sinks: Vec<SinkEnd>,
+    pub(crate) lanes: Vec<SinkEnd>,
     pub(crate) limits: TailerLimits,
     pub(crate) roots: AllowedRoots,
     pub(crate) max_line_bytes: usize,
 }
 
 impl Plan {
-    pub(crate) fn sink(&self, id: u32) -> Option<&SinkEnd> {
-        self.sinks.iter().find(|sink| sink.outlet.id == id)
+    pub(crate) fn lane(&self, id: u32) -> Option<&SinkEnd> {
+        self.lanes.iter().find(|lane| lane.outlet.id == id)
     }
 
     /// Makes the plan of the first thread; [`Plan::for_shard`] makes the others'.
-    pub(crate) fn new(config: &EngineConfig, sinks: Vec<SinkEnd>) -> Self {
-        let ids: Vec<u32> = sinks.iter().map(|sink| sink.outlet.id).collect();
+    pub(crate) fn new(config: &EngineConfig, lanes: Vec<SinkEnd>) -> Self {
         let sources: Vec<SourceEnd> = config
             .sources
             .iter()
-            .map(|source| source_end(source, &ids))
+            .map(|source| source_end(source, config, &lanes))
             .collect();
         let tailing = &config.tailing;
         let roots: Vec<&Path> = sources
@@ -96,7 +96,7 @@ impl Plan {
                 .max()
                 .unwrap_or(0),
             sources,
-            sinks,
+            lanes,
             limits: TailerLimits {
                 watch: tailing.watch,
                 poll_interval: tailing.poll_interval,
@@ -137,14 +137,31 @@ impl Plan {
     }
 }
 
-fn source_end(source: &SourceConfig, sink_ids: &[u32]) -> SourceEnd {
+/// Returns the keys of the lanes that a source feeds, in the order of its sinks.
+pub(crate) fn lane_keys(source: &SourceConfig, config: &EngineConfig) -> Vec<LaneKey> {
+    let sinks = source.sinks.iter();
+    sinks
+        .filter_map(|index| config.sinks.get(usize::try_from(*index).ok()?))
+        .map(|sink| LaneKey {
+            sink: Arc::clone(&sink.name),
+            tenant: source.tenant.clone(),
+            policy: source.policy.clone().unwrap_or_else(|| sink.policy.clone()),
+            spilled_as: None,
+        })
+        .collect()
+}
+
+fn source_end(source: &SourceConfig, config: &EngineConfig, lanes: &[SinkEnd]) -> SourceEnd {
     SourceEnd {
         name: Arc::clone(&source.name),
         labels: source.labels.clone(),
         path_label: source.path_label.clone(),
         structured_metadata: source.structured_metadata.clone(),
         offset_metadata: source.offset_metadata.clone(),
-        tenant: source.tenant.clone(),
+        rate_limiter: source
+            .rate_limit
+            .as_ref()
+            .map(|limit| Arc::new(SourceLimiter::new(limit))),
         read_from: source.read_from,
         frame: source.frame,
         files: SourceFiles {
@@ -153,10 +170,10 @@ fn source_end(source: &SourceConfig, sink_ids: &[u32]) -> SourceEnd {
             partial_line_timeout: source.partial_line_timeout,
             encoding: source.frame.encoding,
         },
-        sinks: source
-            .sinks
+        sinks: lane_keys(source, config)
             .iter()
-            .filter_map(|index| sink_ids.get(usize::try_from(*index).ok()?).copied())
+            .filter_map(|key| lanes.iter().find(|lane| lane.outlet.key == *key))
+            .map(|lane| lane.outlet.id)
             .collect(),
     }
 }

@@ -1,9 +1,13 @@
 //! What the engine says of itself.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::books::RouteBooks;
+use crate::config::WhenFull;
+use crate::outlet::Outlet;
 
 /// The whole, as of one moment.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +30,8 @@ pub struct Status {
     pub memory_max_bytes: u64,
     /// Times that a pipeline thread found no room.
     pub room_refusals: u64,
+    /// Batches that were sent without an intent.
+    pub intent_failures: u64,
 }
 
 /// How a sink is doing.
@@ -66,8 +72,138 @@ pub struct SinkStatus {
     pub queue_used_bytes: u64,
     /// Their limit.
     pub queue_max_bytes: u64,
-    /// Age of the oldest sealed batch that is not resolved.
+    /// Age of the oldest sealed batch that is neither resolved nor spilled.
     pub oldest_unacked: Option<Duration>,
+    /// What is on disk for it.
+    pub spill: SpillStatus,
+    /// What it has refused.
+    pub dead_letters: DeadLetterStatus,
+}
+
+/// The spills of one sink's lanes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SpillStatus {
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// Their limit; 0 where nothing is spilled.
+    pub max_bytes: u64,
+    /// Files.
+    pub segments: u64,
+    /// Batches that are not settled.
+    pub frames: u64,
+    /// Batches spilled since the start.
+    pub spilled_batches: u64,
+    /// Batches that could not be read back.
+    pub lost_frames: u64,
+    /// Writes and reads that failed.
+    pub failures: u64,
+    /// Lanes whose spill takes nothing more now: full, or not usable.
+    pub full: u64,
+}
+
+/// The records that one sink has refused for good.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeadLetterStatus {
+    /// Records written since the start.
+    pub records: u64,
+    /// Batches that made room for later ones since the start.
+    pub evicted: u64,
+    /// Writes that failed since the start.
+    pub failures: u64,
+    /// Bytes on disk, as of the last write.
+    pub bytes: u64,
+}
+
+impl SinkStatus {
+    /// What one lane does, as if it were all of the sink; `oldest` is when its oldest unresolved span
+    /// was sealed.
+    pub(crate) fn of_lane(outlet: &Outlet, oldest: Option<Instant>) -> Self {
+        let counts = &outlet.counts;
+        let failure = outlet.failure();
+        let failures = counts
+            .failures
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let spill_max_bytes = match outlet.key.policy.when_full {
+            WhenFull::Spill { max_bytes, .. } => max_bytes,
+            WhenFull::Block | WhenFull::DropNewest | WhenFull::DropOldest => 0,
+        };
+        let letters = &outlet.dead_letters.counts;
+        Self {
+            name: outlet.name.to_string(),
+            target: outlet.deliver.target(),
+            state: match failure {
+                Some(_) => SinkState::Retrying,
+                None => SinkState::Delivering,
+            },
+            failure: failure
+                .map(|failure| (failure.reason.to_owned(), failure.detail, failure.attempts)),
+            requests: load(&counts.requests),
+            failures: failures
+                .iter()
+                .map(|(reason, count)| (*reason, *count))
+                .collect(),
+            delivered_batches: load(&counts.delivered_batches),
+            delivered_bytes: load(&counts.delivered_bytes),
+            splits: load(&counts.splits),
+            in_flight_batches: load(&counts.in_flight_batches),
+            queued_batches: outlet.queue.len(),
+            queue_used_bytes: outlet.queue.used_bytes(),
+            queue_max_bytes: outlet.queue.max_bytes(),
+            oldest_unacked: oldest.map(|since| {
+                crate::pipeline::now()
+                    .instant
+                    .saturating_duration_since(since)
+            }),
+            spill: SpillStatus {
+                bytes: load(&counts.spill.bytes),
+                max_bytes: spill_max_bytes,
+                segments: load(&counts.spill.segments),
+                frames: load(&counts.spill.frames),
+                spilled_batches: load(&counts.spill.spilled_batches),
+                lost_frames: load(&counts.spill.lost_frames),
+                failures: load(&counts.spill.failures),
+                full: load(&counts.spill.is_full),
+            },
+            dead_letters: DeadLetterStatus {
+                records: load(&letters.records),
+                evicted: load(&letters.evicted),
+                failures: load(&letters.failures),
+                bytes: load(&letters.bytes),
+            },
+        }
+    }
+
+    /// Adds another lane of the same sink. Its dead letters are the sink's already.
+    pub(crate) fn add(&mut self, lane: Self) {
+        if self.failure.is_none() {
+            (self.state, self.failure) = (lane.state, lane.failure);
+        }
+        self.requests += lane.requests;
+        for (reason, count) in lane.failures {
+            match self.failures.iter_mut().find(|(known, _)| *known == reason) {
+                Some((_, known)) => *known += count,
+                None => self.failures.push((reason, count)),
+            }
+        }
+        self.delivered_batches += lane.delivered_batches;
+        self.delivered_bytes += lane.delivered_bytes;
+        self.splits += lane.splits;
+        self.in_flight_batches += lane.in_flight_batches;
+        self.queued_batches += lane.queued_batches;
+        self.queue_used_bytes += lane.queue_used_bytes;
+        self.queue_max_bytes += lane.queue_max_bytes;
+        self.oldest_unacked = self.oldest_unacked.max(lane.oldest_unacked);
+        self.spill.bytes += lane.spill.bytes;
+        self.spill.max_bytes = self.spill.max_bytes.saturating_add(lane.spill.max_bytes);
+        self.spill.segments += lane.spill.segments;
+        self.spill.frames += lane.spill.frames;
+        self.spill.spilled_batches += lane.spill.spilled_batches;
+        self.spill.lost_frames += lane.spill.lost_frames;
+        self.spill.failures += lane.spill.failures;
+        self.spill.full += lane.spill.full;
+    }
 }
 
 /// One file and one sink.

@@ -3,12 +3,12 @@
 use tailwater_durable::frame::{Frame, FrameReader, Scanned};
 use tailwater_durable::{Storage, StorageError, TEMPORARY_SUFFIX};
 
+use crate::names::{self, SUFFIX};
 use crate::record::{Decoded, DecodedHeader, Header, MAX_PAYLOAD_BYTES, Record};
 use crate::record::{decode, decode_header};
 use crate::state::PositionStore;
 
 const PREFIX: &str = "positions-";
-const SUFFIX: &str = ".journal";
 const UNUSABLE_SUFFIX: &str = ".unusable";
 
 /// Why a journal cannot be used.
@@ -61,12 +61,12 @@ pub(crate) struct Scan {
     pub(crate) unknown_frames: u64,
     /// Where the last valid frame ends.
     pub(crate) valid_bytes: u64,
-    /// The end of the snapshot was read, and every file record before it.
+    /// The end of the snapshot was read, every file record before it, and no damage.
     pub(crate) is_snapshot_whole: bool,
 }
 
 pub(crate) fn name(generation: u64) -> String {
-    format!("{PREFIX}{generation:020}{SUFFIX}")
+    names::name(PREFIX, generation)
 }
 
 /// The name under which a journal that cannot be used is put aside.
@@ -87,14 +87,7 @@ pub(crate) fn is_put_aside(name: &str) -> bool {
 
 /// Returns the generations of a directory, the newest first.
 pub(crate) fn list(storage: &dyn Storage) -> Result<Vec<u64>, StorageError> {
-    let number = |found: &String| {
-        let number = found.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
-        let number = number.parse().ok()?;
-        (*found == name(number)).then_some(number)
-    };
-    let mut generations: Vec<u64> = storage.list()?.iter().filter_map(number).collect();
-    generations.sort_unstable_by(|a, b| b.cmp(a));
-    Ok(generations)
+    names::list(storage, PREFIX)
 }
 
 /// Reads a journal file and its header.
@@ -143,13 +136,15 @@ impl Generation {
             };
             match &record {
                 Some(Record::SnapshotEnd { generation }) => {
+                    // Positions and notes are not counted in the header: damage may have hit one.
                     scan.is_snapshot_whole |= *generation == self.header.generation
-                        && snapshot_files.take() == Some(self.header.files);
+                        && snapshot_files.take() == Some(self.header.files)
+                        && scan.damaged_frames == 0;
                 }
                 Some(Record::File { .. }) => {
                     snapshot_files = snapshot_files.map(|files| files.saturating_add(1));
                 }
-                Some(Record::Position { .. } | Record::Forget(_)) | None => {}
+                Some(Record::Position { .. } | Record::Forget(_) | Record::Note { .. }) | None => {}
             }
             if let Some(record) = record {
                 store.apply(record);

@@ -7,10 +7,12 @@
 //! | 3    | position     | key u64, epoch u32, updated u64, position                          |
 //! | 4    | forget       | key u64                                                            |
 //! | 5    | snapshot end | generation u64                                                     |
-//! | 6, 7 | reserved     | batch intents and their resolutions                                |
+//! | 6    | note         | name (length u16, UTF-8 bytes), present u8, value                  |
+//! | 7    | unused       |                                                                    |
 //!
-//! A position is: offset u64, marker (length u16, hash u64), sink (length u16, UTF-8 bytes). Names of
-//! sinks stand in every position, not in a table: the loss of a table would cost every position.
+//! A position is: offset u64, marker (length u16, hash u64), place u8, sink (length u16, UTF-8 bytes).
+//! Names of sinks stand in every position, not in a table: the loss of a table would cost every
+//! position.
 //!
 //! The **epoch** of a file rises whenever one of its positions goes back or its content becomes
 //! another, and a record with a newer epoch voids all positions of older ones. A step back is so
@@ -25,6 +27,7 @@ use std::sync::Arc;
 use tailwater_durable::frame::{self, Frame, HEADER_BYTES};
 use tailwater_record::{FileIdentity, Fingerprint, Marker, WINDOW_BYTES};
 
+use crate::fields::{Fields, append_short};
 use crate::state::{FileKey, Position, StoredFile, StoredPosition};
 
 const KIND_HEADER: u8 = 1;
@@ -32,6 +35,7 @@ const KIND_FILE: u8 = 2;
 const KIND_POSITION: u8 = 3;
 const KIND_FORGET: u8 = 4;
 const KIND_SNAPSHOT_END: u8 = 5;
+const KIND_NOTE: u8 = 6;
 
 /// The version that is written.
 pub(crate) const VERSION: u32 = 1;
@@ -49,6 +53,12 @@ pub(crate) const MAX_PATH_BYTES: usize = 32 * 1024;
 /// Longest name of a sink that is kept.
 pub(crate) const MAX_SINK_BYTES: usize = 16 * 1024;
 
+/// Longest name of a note.
+pub(crate) const MAX_NOTE_NAME_BYTES: usize = 512;
+
+/// Longest value of a note.
+pub(crate) const MAX_NOTE_VALUE_BYTES: usize = 4096;
+
 const HEADER_PAYLOAD_BYTES: usize = 36;
 
 /// Bytes of the frame that every generation begins with.
@@ -58,7 +68,10 @@ pub(crate) const HEADER_FRAME_BYTES: usize = HEADER_BYTES + HEADER_PAYLOAD_BYTES
 const FILE_FRAME_BYTES: usize = HEADER_BYTES + 8 + 4 + 8 + 8 + 2 + 16 + 8 + 2;
 
 /// Bytes of a position in a file record, without the sink's name.
-const POSITION_BYTES: usize = 8 + 2 + 8 + 2;
+const POSITION_BYTES: usize = 8 + 2 + 8 + 1 + 2;
+
+/// Bytes of a note in its frame, without its name and its value.
+const NOTE_FRAME_BYTES: usize = HEADER_BYTES + 2 + 1;
 
 /// How a generation begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +100,11 @@ pub(crate) enum Record {
     Forget(FileKey),
     SnapshotEnd {
         generation: u64,
+    },
+    Note {
+        name: Arc<str>,
+        /// `None` where the note was removed.
+        value: Option<Vec<u8>>,
     },
 }
 
@@ -118,6 +136,14 @@ pub(crate) fn file_bytes(file: &StoredFile) -> u64 {
     let bytes = FILE_FRAME_BYTES
         .saturating_add(file.path.as_os_str().len())
         .saturating_add(positions.sum());
+    u64::try_from(bytes).unwrap_or(u64::MAX)
+}
+
+/// Returns the bytes that a note takes in a snapshot.
+pub(crate) fn note_bytes(name: &str, value: &[u8]) -> u64 {
+    let bytes = NOTE_FRAME_BYTES
+        .saturating_add(name.len())
+        .saturating_add(value.len());
     u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
@@ -179,20 +205,26 @@ pub(crate) fn append_snapshot_end(out: &mut Vec<u8>, generation: u64) {
     append(out, KIND_SNAPSHOT_END, &generation.to_le_bytes());
 }
 
+/// Appends a note as it is now: `None` where it was removed.
+pub(crate) fn append_note(out: &mut Vec<u8>, name: &str, value: Option<&[u8]>) {
+    let mut payload = Vec::with_capacity(64);
+    append_short(&mut payload, name.as_bytes());
+    payload.push(u8::from(value.is_some()));
+    payload.extend_from_slice(value.unwrap_or_default());
+    append(out, KIND_NOTE, &payload);
+}
+
 fn append_position_fields(payload: &mut Vec<u8>, stored: &StoredPosition) {
-    let Position { offset, marker } = stored.position;
+    let Position {
+        offset,
+        marker,
+        place,
+    } = stored.position;
     payload.extend_from_slice(&offset.to_le_bytes());
     payload.extend_from_slice(&marker.len.to_le_bytes());
     payload.extend_from_slice(&marker.hash.to_le_bytes());
+    payload.push(place);
     append_short(payload, stored.sink.as_bytes());
-}
-
-/// Appends a length and the bytes.
-fn append_short(payload: &mut Vec<u8>, bytes: &[u8]) {
-    let len = u16::try_from(bytes.len())
-        .expect("paths and names over MAX_PATH_BYTES and MAX_SINK_BYTES do not enter the store");
-    payload.extend_from_slice(&len.to_le_bytes());
-    payload.extend_from_slice(bytes);
 }
 
 fn append(out: &mut Vec<u8>, kind: u8, payload: &[u8]) {
@@ -230,52 +262,17 @@ pub(crate) fn decode(frame: &Frame<'_>) -> Decoded {
         KIND_SNAPSHOT_END => fields
             .u64()
             .map(|generation| Record::SnapshotEnd { generation }),
+        KIND_NOTE => fields.note(),
         // A second header has no meaning: every generation has a file of its own.
         KIND_HEADER => None,
         _ => return Decoded::Unknown,
     };
     record
-        .filter(|_| fields.0.is_empty())
+        .filter(|_| fields.is_empty())
         .map_or(Decoded::Malformed, Decoded::Record)
 }
 
-/// Reads fields from the front; `None` where the bytes are too few or make no sense.
-struct Fields<'a>(&'a [u8]);
-
-impl<'a> Fields<'a> {
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (field, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(*field)
-    }
-
-    fn u16(&mut self) -> Option<u16> {
-        self.take().map(u16::from_le_bytes)
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        self.take().map(u32::from_le_bytes)
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        self.take().map(u64::from_le_bytes)
-    }
-
-    fn u128(&mut self) -> Option<u128> {
-        self.take().map(u128::from_le_bytes)
-    }
-
-    fn short(&mut self, max_bytes: usize) -> Option<&'a [u8]> {
-        let len = usize::from(self.u16()?);
-        let (bytes, rest) = self.0.split_at_checked(len)?;
-        self.0 = rest;
-        (len <= max_bytes).then_some(bytes)
-    }
-
-    fn key(&mut self) -> Option<FileKey> {
-        self.u64().map(FileKey)
-    }
-
+impl Fields<'_> {
     fn window(&mut self) -> Option<u16> {
         self.u16().filter(|len| *len <= WINDOW_BYTES)
     }
@@ -287,7 +284,7 @@ impl<'a> Fields<'a> {
             next_key: self.u64()?,
             files: self.u64()?,
         };
-        self.0.is_empty().then_some(header)
+        self.is_empty().then_some(header)
     }
 
     fn file(&mut self) -> Option<Record> {
@@ -304,7 +301,7 @@ impl<'a> Fields<'a> {
         let updated_ns = self.u64()?;
         let path = OsString::from_vec(self.short(MAX_PATH_BYTES)?.to_vec());
         let mut positions = Vec::new();
-        while !self.0.is_empty() {
+        while !self.is_empty() {
             positions.push(self.position()?);
         }
         let file = StoredFile {
@@ -333,11 +330,23 @@ impl<'a> Fields<'a> {
                 len: self.window()?,
                 hash: self.u64()?,
             },
+            place: self.u8()?,
         };
-        let sink = std::str::from_utf8(self.short(MAX_SINK_BYTES)?).ok()?;
         Some(StoredPosition {
-            sink: Arc::from(sink),
+            sink: Arc::from(self.name(MAX_SINK_BYTES)?),
             position,
         })
+    }
+
+    fn note(&mut self) -> Option<Record> {
+        let name = Arc::from(self.name(MAX_NOTE_NAME_BYTES)?);
+        let is_present = self.u8()?;
+        let value = self.rest(MAX_NOTE_VALUE_BYTES)?;
+        let value = match is_present {
+            0 if value.is_empty() => None,
+            1 => Some(value.to_vec()),
+            _ => return None,
+        };
+        Some(Record::Note { name, value })
     }
 }

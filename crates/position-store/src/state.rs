@@ -10,8 +10,13 @@ use crate::record::{
     self, HEADER_FRAME_BYTES, Header, MAX_PATH_BYTES, MAX_SINK_BYTES, Record, file_bytes,
 };
 
+use self::notes::Notes;
+
+mod notes;
 #[cfg(test)]
 mod tests;
+
+pub use notes::NoteError;
 
 /// Number of a file within the store: rising, never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -24,6 +29,8 @@ pub struct Position {
     pub offset: u64,
     /// The guard of the offset.
     pub marker: Marker,
+    /// How the bytes at the offset are to be framed: opaque here; 0 = at the start of a line.
+    pub place: u8,
 }
 
 /// A sink's position in a file.
@@ -80,7 +87,7 @@ pub struct StoreFull {
     pub max_files: usize,
 }
 
-/// What has changed since the last group, at most once per file and sink, encoded.
+/// What has changed since the last group, at most once per file, sink and note, encoded.
 #[derive(Clone, Debug)]
 #[must_use = "a group that is neither written nor restored is missing on disk"]
 pub struct Group {
@@ -88,6 +95,7 @@ pub struct Group {
     files: BTreeSet<FileKey>,
     positions: BTreeSet<(FileKey, Arc<str>)>,
     forgotten: BTreeSet<FileKey>,
+    notes: BTreeSet<Arc<str>>,
 }
 
 impl Group {
@@ -119,7 +127,7 @@ impl Snapshot {
     }
 }
 
-/// The positions of all files and sinks.
+/// The positions of all files and sinks, and the notes that are committed with them.
 ///
 /// # Invariants
 /// Every change is in the next group until that group is taken. Holds at most `max_files` files that
@@ -138,6 +146,7 @@ pub struct PositionStore {
     dirty_files: BTreeSet<FileKey>,
     dirty_positions: BTreeSet<(FileKey, Arc<str>)>,
     forgotten: BTreeSet<FileKey>,
+    notes: Notes,
 }
 
 #[derive(Clone, Debug)]
@@ -151,6 +160,12 @@ impl Entry {
     /// Starts an epoch: positions that were written before are void.
     fn raise_epoch(&mut self) {
         self.epoch = self.epoch.saturating_add(1);
+    }
+
+    fn position(&self, sink: &str) -> Option<Position> {
+        let mut positions = self.file.positions.iter();
+        let known = positions.find(|known| &*known.sink == sink);
+        known.map(|known| known.position)
     }
 
     fn place(&mut self, stored: StoredPosition) {
@@ -176,6 +191,7 @@ impl PositionStore {
             dirty_files: BTreeSet::new(),
             dirty_positions: BTreeSet::new(),
             forgotten: BTreeSet::new(),
+            notes: Notes::default(),
         }
     }
 
@@ -197,6 +213,17 @@ impl PositionStore {
     /// Returns a file.
     pub fn get(&self, key: FileKey) -> Option<&StoredFile> {
         self.files.get(&key).map(|entry| &entry.file)
+    }
+
+    /// Returns the position of a sink in a file.
+    pub(crate) fn position(&self, key: FileKey, sink: &str) -> Option<Position> {
+        self.files.get(&key)?.position(sink)
+    }
+
+    /// Returns the epoch of a file: it rises whenever a position of the file goes back and whenever its
+    /// content becomes another.
+    pub fn epoch(&self, key: FileKey) -> Option<u32> {
+        self.files.get(&key).map(|entry| entry.epoch)
     }
 
     /// Returns the files with this inode: several where it was reused.
@@ -292,9 +319,7 @@ impl PositionStore {
         };
         self.latest_ns = self.latest_ns.max(now_ns);
         entry.file.updated_ns = now_ns;
-        let mut known = entry.file.positions.iter();
-        let known = known.find(|known| known.sink == sink);
-        let known = known.map(|known| known.position);
+        let known = entry.position(&sink);
         if known == Some(position) {
             return;
         }
@@ -310,6 +335,29 @@ impl PositionStore {
         let grown_bytes = file_bytes(&entry.file).saturating_sub(bytes_before);
         self.live_bytes = self.live_bytes.saturating_add(grown_bytes);
         self.dirty_positions.insert((key, sink));
+    }
+
+    /// Moves a position on to where something else that is durable already has it, at the start: only
+    /// where the file is known, in the same epoch, and only forward. Returns whether it moved; what is
+    /// durable is as with [`PositionStore::set_position`].
+    pub fn redo(
+        &mut self,
+        key: FileKey,
+        epoch: u32,
+        sink: &str,
+        position: Position,
+        now_ns: u64,
+    ) -> bool {
+        let Some(entry) = self.files.get(&key) else {
+            return false;
+        };
+        let known = entry.position(sink).map(|known| known.offset);
+        let is_ahead = known.is_none_or(|known| known < position.offset);
+        let is_moved = entry.epoch == epoch && is_ahead && sink.len() <= MAX_SINK_BYTES;
+        if is_moved {
+            self.set_position(key, sink, position, now_ns);
+        }
+        is_moved
     }
 
     /// Forgets a file.
@@ -347,6 +395,7 @@ impl PositionStore {
             files: std::mem::take(&mut self.dirty_files),
             positions: std::mem::take(&mut self.dirty_positions),
             forgotten: std::mem::take(&mut self.forgotten),
+            notes: self.notes.take_changed(),
         };
         for key in &group.forgotten {
             record::append_forget(&mut group.bytes, *key);
@@ -365,6 +414,10 @@ impl PositionStore {
                 record::append_position(&mut group.bytes, &entry.file, entry.epoch, stored);
             }
         }
+        // Last, so that a prefix of the group has no note of a position that it lacks.
+        for name in &group.notes {
+            record::append_note(&mut group.bytes, name, self.notes.get(name));
+        }
         (!group.bytes.is_empty()).then_some(group)
     }
 
@@ -374,13 +427,17 @@ impl PositionStore {
         self.dirty_files.extend(group.files);
         self.dirty_positions.extend(group.positions);
         self.forgotten.extend(group.forgotten);
+        self.notes.restore_changed(group.notes);
     }
 
     /// Encodes everything, also what is not yet in any group that was written.
     pub fn snapshot(&self) -> Snapshot {
-        let mut bytes = Vec::with_capacity(usize::try_from(self.live_bytes).unwrap_or(0));
+        let mut bytes = Vec::with_capacity(usize::try_from(self.live_bytes()).unwrap_or(0));
         for entry in self.files.values() {
             record::append_file(&mut bytes, &entry.file, entry.epoch);
+        }
+        for (name, value) in self.notes() {
+            record::append_note(&mut bytes, name, Some(value));
         }
         let header = Header {
             generation: 0,
@@ -393,7 +450,7 @@ impl PositionStore {
 
     /// Returns the bytes that a snapshot takes, without making it.
     pub fn live_bytes(&self) -> u64 {
-        self.live_bytes
+        self.live_bytes.saturating_add(self.notes.live_bytes())
     }
 
     /// Keeps keys from being given out that a generation had already used.
@@ -419,6 +476,7 @@ impl PositionStore {
                 self.reserve_keys(key.0.saturating_add(1));
                 drop(self.take(key));
             }
+            Record::Note { name, value } => self.notes.apply(name, value),
             Record::SnapshotEnd { .. } => {}
         }
     }

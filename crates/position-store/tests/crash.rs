@@ -1,12 +1,13 @@
 //! Cuts the power at every sync of a scripted workload, and makes every operation of it fail.
 //!
 //! Goal: whatever the disk kept of what was not synced, the store opens, holds every position that
-//! was committed, and none that is ahead of what was ever entered.
+//! was committed, and none that is ahead of what was ever entered; and so with the notes.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use tailwater_durable::{CrashStorage, Fault, Unsynced};
@@ -19,7 +20,12 @@ use support::{Offsets, identity, offsets, open_on, position};
 struct Promise {
     committed: Offsets,
     entered: Offsets,
+    committed_notes: Notes,
+    entered_notes: Notes,
 }
+
+/// Rising numbers by name.
+type Notes = BTreeMap<String, u64>;
 
 struct Run {
     store: PositionStore,
@@ -30,14 +36,20 @@ struct Run {
 impl Run {
     /// Commits as the engine does: a group that cannot be written becomes a new generation.
     fn commit(&mut self) -> Result<(), JournalError> {
-        self.promise.entered = offsets(&self.store);
+        self.enter();
         let group = self.store.take_group().unwrap();
         if self.journal.append(&group).is_err() {
             self.store.restore_group(group);
             self.journal.reopen_with(&self.store.snapshot())?;
         }
         self.promise.committed = self.promise.entered.clone();
+        self.promise.committed_notes = self.promise.entered_notes.clone();
         Ok(())
+    }
+
+    fn enter(&mut self) {
+        self.promise.entered = offsets(&self.store);
+        self.promise.entered_notes = notes(&self.store);
     }
 }
 
@@ -77,9 +89,13 @@ fn script(run: &mut Run, round: u64) -> Result<(), JournalError> {
             run.store
                 .set_position(*key, "audit", position(9 * step), step);
         }
+        for name in ["books".to_owned(), format!("mark {round}")] {
+            let value = (10 * round + step).to_le_bytes();
+            run.store.set_note(&name, &value).unwrap();
+        }
         run.commit()?;
         if step == 2 {
-            run.promise.entered = offsets(&run.store);
+            run.enter();
             run.journal.compact(&run.store.snapshot()).ok();
         }
     }
@@ -102,6 +118,29 @@ fn check(after: &CrashStorage, promise: &Promise, case: &str) {
         let entered = promise.entered.get(cursor);
         assert!(Some(offset) <= entered, "{case}: {cursor:?} at {offset}");
     }
+    for stored in store.files().flat_map(|file| &file.positions) {
+        let position = position(stored.position.offset);
+        assert_eq!(stored.position, position, "{case}: place and marker");
+    }
+    let found = notes(&store);
+    for (name, committed) in &promise.committed_notes {
+        let value = found.get(name);
+        assert!(value >= Some(committed), "{case}: {name} is {value:?}");
+    }
+    for (name, value) in &found {
+        let entered = promise.entered_notes.get(name);
+        assert!(Some(value) <= entered, "{case}: {name} is {value}");
+    }
+}
+
+fn notes(store: &PositionStore) -> Notes {
+    store
+        .notes()
+        .map(|(name, value)| {
+            let value = u64::from_le_bytes(value.try_into().unwrap());
+            (name.to_owned(), value)
+        })
+        .collect()
 }
 
 fn unsynced() -> Vec<Unsynced> {
@@ -157,12 +196,16 @@ fn a_store_that_crashed_goes_on_and_crashes_again() {
         let storage = CrashStorage::freezing_at(sync);
         workload(&storage);
         let storage = storage.after_crash_with(Unsynced::TornAppend { keep_bytes: 50 });
-        let before = offsets(&open_on(&storage).unwrap().0);
+        let store = open_on(&storage).unwrap().0;
         storage.freeze_at(5);
         let mut promise = workload(&storage);
-        for (cursor, offset) in before {
+        for (cursor, offset) in offsets(&store) {
             promise.entered.entry(cursor.clone()).or_insert(offset);
             promise.committed.entry(cursor).or_insert(offset);
+        }
+        for (name, value) in notes(&store) {
+            let entered = promise.entered_notes.entry(name).or_insert(value);
+            *entered = value.max(*entered);
         }
         check(&storage.after_crash(), &promise, &format!("sync {sync}"));
     }

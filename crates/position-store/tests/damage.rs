@@ -7,6 +7,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use tailwater_durable::{CrashStorage, Storage};
@@ -29,8 +30,10 @@ fn written() -> (CrashStorage, Offsets) {
         store.set_position(key, "central", position(100), 2);
         store.set_position(key, "audit", position(40), 2);
     }
+    store.set_note("books", b"1").unwrap();
     journal.append(&store.take_group().unwrap()).unwrap();
     store.set_position(first, "central", position(150), 3);
+    store.set_note("books", b"2").unwrap();
     journal.compact(&store.snapshot()).unwrap();
     journal.append(&store.take_group().unwrap()).unwrap();
     store.set_position(second, "audit", position(60), 4);
@@ -40,6 +43,7 @@ fn written() -> (CrashStorage, Offsets) {
     store.set_identity(first, identity(1, b"HEAD"));
     store.set_position(first, "central", position(0), 5);
     store.set_position(second, "central", position(10), 5);
+    store.set_note("books", b"3").unwrap();
     journal.append(&store.take_group().unwrap()).unwrap();
     let truth = offsets(&store);
     assert_eq!(truth.values().copied().collect::<Vec<_>>(), [0, 60, 10]);
@@ -93,7 +97,7 @@ fn no_flipped_bit_puts_a_position_ahead_of_the_true_one() {
 }
 
 #[test]
-fn a_flipped_bit_in_the_snapshot_costs_no_file() {
+fn a_flipped_bit_costs_no_file_and_no_note() {
     let (storage, _) = written();
     let good = storage.live(&newest(&storage)).unwrap();
     for byte in 0..good.len() {
@@ -104,7 +108,62 @@ fn a_flipped_bit_in_the_snapshot_costs_no_file() {
             let found = store.find(1, inode).count();
             assert_eq!(found, 1, "byte {byte}: inode {inode}");
         }
+        let note = store.note("books").unwrap();
+        assert!(
+            [b"1", b"2", b"3"].contains(&note.try_into().unwrap()),
+            "byte {byte}"
+        );
     }
+}
+
+#[test]
+fn a_note_hit_by_damage_in_the_snapshot_is_taken_from_the_generation_before() {
+    let storage = CrashStorage::new();
+    let (mut store, mut journal, _) = open_on(&storage).unwrap();
+    store.set_note("books", b"first").unwrap();
+    journal.append(&store.take_group().unwrap()).unwrap();
+    store.set_note("books", b"second").unwrap();
+    journal.compact(&store.snapshot()).unwrap();
+    let mut bytes = storage.live(&newest(&storage)).unwrap();
+    let at = bytes.windows(6).position(|found| found == b"second");
+    bytes[at.unwrap()] ^= 1;
+    let (store, recovery) = open_with(&storage, bytes).unwrap();
+    assert_eq!(store.note("books"), Some(b"first".as_slice()));
+    assert!(recovery.used_previous && is_counted(&recovery));
+}
+
+#[test]
+fn a_cut_within_a_group_leaves_no_note_without_the_positions_before_it() {
+    let storage = CrashStorage::new();
+    let (mut store, mut journal, _) = open_on(&storage).unwrap();
+    let key = store.insert(identity(1, b"head"), Path::new("/a"), 1);
+    let key = key.unwrap();
+    store.set_note("books", b"1").unwrap();
+    store.set_position(key, "central", position(10), 1);
+    journal.append(&store.take_group().unwrap()).unwrap();
+    store.set_note("books", b"2").unwrap();
+    store.set_position(key, "central", position(20), 2);
+    journal.append(&store.take_group().unwrap()).unwrap();
+    let good = storage.live(&newest(&storage)).unwrap();
+    let mut states = BTreeSet::new();
+    for len in 0..=good.len() {
+        let alone = CrashStorage::new();
+        alone.plant(&newest(&storage), good[..len].to_vec());
+        let Ok((store, _, _)) = open_on(&alone) else {
+            continue;
+        };
+        let note = store.note("books").map(<[u8]>::to_vec);
+        states.insert((offsets(&store).values().copied().next(), note));
+    }
+    let note = |value: &[u8]| Some(value.to_vec());
+    let expected = [
+        (None, None),
+        (Some(10), None),
+        (Some(10), note(b"1")),
+        (Some(20), note(b"1")),
+        (Some(20), note(b"2")),
+    ];
+    assert_eq!(states, BTreeSet::from(expected));
 }
 
 #[test]

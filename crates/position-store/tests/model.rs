@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tailwater_durable::CrashStorage;
-use tailwater_position_store::{FileKey, Journal, PositionStore};
+use tailwater_position_store::{FileKey, Journal, Position, PositionStore};
 use tailwater_record::FileIdentity;
 
 use support::{identity, offsets, open_on, position};
@@ -25,11 +25,31 @@ type Which = usize;
 
 #[derive(Clone, Debug)]
 enum Action {
-    Insert { inode: u64, path: Vec<u8> },
+    Insert {
+        inode: u64,
+        path: Vec<u8>,
+    },
     Grow(Which),
-    Move { which: Which, sink: u8, offset: u64 },
-    Rename { which: Which, path: Vec<u8> },
+    Move {
+        which: Which,
+        sink: u8,
+        offset: u64,
+    },
+    Rename {
+        which: Which,
+        path: Vec<u8>,
+    },
     Forget(Which),
+    Redo {
+        which: Which,
+        epoch: u32,
+        offset: u64,
+    },
+    Note {
+        name: u8,
+        value: Vec<u8>,
+    },
+    RemoveNote(u8),
     Commit,
     LoseGroup,
     Compact,
@@ -46,6 +66,11 @@ fn action() -> impl Strategy<Value = Action> {
             .prop_map(|(which, sink, offset)| Action::Move { which, sink, offset }),
         1 => (any::<Which>(), path()).prop_map(|(which, path)| Action::Rename { which, path }),
         1 => any::<Which>().prop_map(Action::Forget),
+        1 => (any::<Which>(), 0..3_u32, 0..1000_u64)
+            .prop_map(|(which, epoch, offset)| Action::Redo { which, epoch, offset }),
+        3 => (0..4_u8, vec(any::<u8>(), 0..4))
+            .prop_map(|(name, value)| Action::Note { name, value }),
+        1 => (0..4_u8).prop_map(Action::RemoveNote),
         4 => Just(Action::Commit),
         1 => Just(Action::LoseGroup),
         1 => Just(Action::Compact),
@@ -58,10 +83,14 @@ fn action() -> impl Strategy<Value = Action> {
 struct ModelFile {
     identity: FileIdentity,
     path: PathBuf,
-    offsets: BTreeMap<String, u64>,
+    positions: BTreeMap<String, Position>,
 }
 
-type Model = BTreeMap<FileKey, ModelFile>;
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Model {
+    files: BTreeMap<FileKey, ModelFile>,
+    notes: BTreeMap<String, Vec<u8>>,
+}
 
 struct Run {
     storage: CrashStorage,
@@ -80,15 +109,15 @@ impl Run {
             storage,
             store,
             journal,
-            now: Model::new(),
-            committed: Model::new(),
+            now: Model::default(),
+            committed: Model::default(),
             highest_key: FileKey(0),
         }
     }
 
     fn pick(&self, which: Which) -> Option<FileKey> {
-        let index = which.checked_rem(self.now.len())?;
-        self.now.keys().nth(index).copied()
+        let index = which.checked_rem(self.now.files.len())?;
+        self.now.files.keys().nth(index).copied()
     }
 
     fn act(&mut self, action: Action) {
@@ -104,8 +133,23 @@ impl Run {
             Action::Forget(which) => {
                 if let Some(key) = self.pick(which) {
                     self.store.forget(key);
-                    self.now.remove(&key);
+                    self.now.files.remove(&key);
                 }
+            }
+            Action::Redo {
+                which,
+                epoch,
+                offset,
+            } => self.redo(which, epoch, offset),
+            Action::Note { name, value } => {
+                let name = format!("note-{name}");
+                self.store.set_note(&name, &value).unwrap();
+                self.now.notes.insert(name, value);
+            }
+            Action::RemoveNote(name) => {
+                let name = format!("note-{name}");
+                self.store.remove_note(&name);
+                self.now.notes.remove(&name);
             }
             Action::Commit => {
                 if let Some(group) = self.store.take_group() {
@@ -135,18 +179,18 @@ impl Run {
         };
         assert!(key > self.highest_key, "{key:?} was given out before");
         self.highest_key = key;
-        let offsets = BTreeMap::new();
+        let positions = BTreeMap::new();
         let file = ModelFile {
             identity,
             path,
-            offsets,
+            positions,
         };
-        self.now.insert(key, file);
+        self.now.files.insert(key, file);
     }
 
     fn grow(&mut self, which: Which) {
         let Some(key) = self.pick(which) else { return };
-        let file = self.now.get_mut(&key).unwrap();
+        let file = self.now.files.get_mut(&key).unwrap();
         let len = usize::from(file.identity.fingerprint.len).saturating_add(5);
         file.identity = identity(file.identity.inode, &vec![7; len]);
         self.store.set_identity(key, file.identity);
@@ -157,15 +201,31 @@ impl Run {
         let sink = format!("sink-{sink}");
         self.store
             .set_position(key, &sink, position(offset), offset);
-        let file = self.now.get_mut(&key).unwrap();
-        file.offsets.insert(sink, offset);
+        let file = self.now.files.get_mut(&key).unwrap();
+        file.positions.insert(sink, position(offset));
+    }
+
+    fn redo(&mut self, which: Which, epoch: u32, offset: u64) {
+        let Some(key) = self.pick(which) else { return };
+        let sink = "sink-0";
+        let is_epoch = self.store.epoch(key) == Some(epoch);
+        let is_moved = self.store.redo(key, epoch, sink, position(offset), 1);
+        let file = self.now.files.get_mut(&key).unwrap();
+        let known = file.positions.get(sink).map(|known| known.offset);
+        assert_eq!(
+            is_moved,
+            is_epoch && known.is_none_or(|known| known < offset)
+        );
+        if is_moved {
+            file.positions.insert(sink.to_owned(), position(offset));
+        }
     }
 
     fn rename(&mut self, which: Which, path: &[u8]) {
         let Some(key) = self.pick(which) else { return };
         let path = Path::new(OsStr::from_bytes(path));
         self.store.set_path(key, path);
-        path.clone_into(&mut self.now.get_mut(&key).unwrap().path);
+        path.clone_into(&mut self.now.files.get_mut(&key).unwrap().path);
     }
 
     /// What was not committed is gone, with keys that only it had.
@@ -175,23 +235,27 @@ impl Run {
         assert_eq!(recovery.torn_tail_bytes, 0);
         (self.storage, self.store, self.journal) = (storage, store, journal);
         self.now = self.committed.clone();
-        self.highest_key = self.now.keys().last().copied().unwrap_or(FileKey(0));
+        self.highest_key = self.now.files.keys().last().copied().unwrap_or(FileKey(0));
     }
 
     fn check(&self) {
-        let found: Model = self
-            .store
-            .files()
-            .map(|file| (file.key, model_of(file)))
-            .collect();
+        let files = self.store.files();
+        let notes = self.store.notes();
+        let found = Model {
+            files: files.map(|file| (file.key, model_of(file))).collect(),
+            notes: notes
+                .map(|(name, value)| (name.to_owned(), value.to_vec()))
+                .collect(),
+        };
         assert_eq!(found, self.now);
-        let positions: usize = self.now.values().map(|file| file.offsets.len()).sum();
+        let files = self.now.files.values();
+        let positions: usize = files.map(|file| file.positions.len()).sum();
         assert_eq!(
             offsets(&self.store).len(),
             positions,
             "one per file and sink"
         );
-        for (key, file) in &self.now {
+        for (key, file) in &self.now.files {
             let FileIdentity { device, inode, .. } = file.identity;
             let mut by_inode = self.store.find(device, inode);
             assert!(by_inode.any(|found| found.key == *key));
@@ -206,8 +270,8 @@ fn model_of(file: &tailwater_position_store::StoredFile) -> ModelFile {
     ModelFile {
         identity: file.identity,
         path: file.path.clone(),
-        offsets: positions
-            .map(|stored| (stored.sink.to_string(), stored.position.offset))
+        positions: positions
+            .map(|stored| (stored.sink.to_string(), stored.position))
             .collect(),
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::{CursorId, Marker, Span};
+use crate::{CursorId, Marker, Span, TimestampNs};
 
 /// Number of a batch, rising within a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -17,8 +17,15 @@ pub struct BatchSpan {
     pub cursor: CursorId,
     /// The bytes that are covered; spans of one cursor follow each other without a gap.
     pub span: Span,
+    /// How the bytes at `span.start` are framed: a number of the framer's, 0 at the start of a line.
+    pub start_place: u8,
+    /// How the bytes at `span.end` are framed.
+    pub end_place: u8,
     /// The guard of `span.end`.
     pub marker: Marker,
+    /// The timestamp of the first record; each further record's is one step of its pipeline thread
+    /// later. So a span that is read again gives the same records. 0 where there is none.
+    pub first_timestamp: TimestampNs,
     /// How many records stand in the span; 0 where all of it was skipped.
     pub records: u32,
     /// Bytes of those lines, without delimiters.
@@ -113,7 +120,10 @@ mod tests {
         let span = |file, start, end, records| BatchSpan {
             cursor: cursor(file),
             span: Span { start, end },
+            start_place: 0,
+            end_place: 0,
             marker: Marker::default(),
+            first_timestamp: TimestampNs(0),
             records,
             line_bytes: 0,
         };

@@ -7,9 +7,11 @@
 mod batch;
 mod identity;
 mod labels;
+mod level;
 mod span;
 
 pub use batch::{BatchId, BatchSpan, EncodedBatch, RecordOrigin};
 pub use identity::{FileIdentity, Fingerprint, Marker, WINDOW_BYTES};
 pub use labels::{LabelError, LabelSet};
+pub use level::{Level, UnknownLevel};
 pub use span::{CursorId, FileId, RecordView, Span, TimestampNs};

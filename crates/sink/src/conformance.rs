@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use tailwater_record::{LabelSet, RecordView, Span, TimestampNs};
 
-use crate::{Deliver, Encode, Encoded, EncoderFactory};
+use crate::{DecodedRecord, Deliver, Encode, Encoded, EncoderFactory, put_selector};
 
 /// Records of one random case.
 const MAX_RECORDS: usize = 24;
@@ -28,7 +28,7 @@ pub trait Subject {
     /// Returns the factory of the encoders under test.
     fn encoders(&self) -> &dyn EncoderFactory;
 
-    /// Returns the deliverer whose `split` is under test; nothing is delivered.
+    /// Returns the deliverer that takes bodies apart under test; nothing is delivered.
     fn deliver(&self) -> &dyn Deliver;
 
     /// Reads the records of a sealed body, in order. Panics where it is none.
@@ -36,6 +36,13 @@ pub trait Subject {
 
     /// Returns what [`Self::decode`] must yield for a record that was appended.
     fn expected(&self, record: &OwnedRecord) -> Self::Record;
+
+    /// Returns what [`Deliver::decode`] must yield for a record that was appended.
+    ///
+    /// As it is here, the sink keeps all of it, and its line as text.
+    fn decoded(&self, record: &OwnedRecord) -> Decoded {
+        Decoded::whole(record)
+    }
 
     /// Returns whether the sink takes only text, and so counts each line that is not UTF-8.
     fn counts_replaced_utf8(&self) -> bool;
@@ -56,6 +63,57 @@ pub struct OwnedRecord {
     pub metadata: Vec<(String, String)>,
 }
 
+/// What [`Deliver::decode`] yields of one record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decoded {
+    /// Its time.
+    pub timestamp: TimestampNs,
+    /// Its stream.
+    pub labels: String,
+    /// Its structured metadata.
+    pub metadata: Vec<(String, String)>,
+    /// Its line.
+    pub line: Vec<u8>,
+}
+
+impl Decoded {
+    /// Returns all of a record, with U+FFFD for what is not UTF-8 in its line.
+    pub fn whole(record: &OwnedRecord) -> Self {
+        let mut labels = String::new();
+        if record.labels.iter().next().is_some() {
+            put_selector(&mut labels, record.labels.iter());
+        }
+        Self {
+            timestamp: record.timestamp,
+            labels,
+            metadata: record.metadata.clone(),
+            line: String::from_utf8_lossy(&record.line).into_owned().into(),
+        }
+    }
+
+    /// Returns what is left where a body keeps no more than the line.
+    pub fn line_alone(line: Vec<u8>) -> Self {
+        Self {
+            timestamp: TimestampNs(0),
+            labels: String::new(),
+            metadata: Vec::new(),
+            line,
+        }
+    }
+
+    fn of(record: DecodedRecord<'_>) -> Self {
+        let metadata = record.metadata.iter();
+        Self {
+            timestamp: record.timestamp,
+            labels: record.labels.to_owned(),
+            metadata: metadata
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+            line: record.line.to_vec(),
+        }
+    }
+}
+
 /// Checks every law.
 ///
 /// # Panics
@@ -68,7 +126,12 @@ pub fn check(subject: &impl Subject) {
     the_length_rises_with_every_record(subject);
     a_split_keeps_every_record_in_order(subject);
     a_split_down_to_single_records_keeps_every_record(subject);
-    a_foreign_body_is_never_split_in_a_panic(subject);
+    the_records_of_a_body_are_decoded_with_their_indexes(subject);
+    any_choice_of_records_is_kept_as_it_stands(subject);
+    the_whole_is_the_same_body_and_none_is_no_body(subject);
+    what_was_retained_is_taken_apart_again(subject);
+    a_foreign_body_is_taken_apart_or_refused(subject);
+    the_name_of_the_format_can_be_written_anywhere(subject);
 }
 
 /// Law: what is read from a sealed body is what was appended, in order, and every line in which
@@ -208,30 +271,121 @@ pub fn a_split_down_to_single_records_keeps_every_record(subject: &impl Subject)
     });
 }
 
-/// Law: bytes that this sink did not seal, or that were damaged, are split or refused, never a panic.
+/// Law: what is decoded from a body is what was appended, and its indexes count from 0.
 ///
 /// # Panics
 /// Where the law is broken.
-pub fn a_foreign_body_is_never_split_in_a_panic(subject: &impl Subject) {
+pub fn the_records_of_a_body_are_decoded_with_their_indexes(subject: &impl Subject) {
+    for_random_records(|records| {
+        let body = seal_all(&mut *subject.encoders().make(), records).body;
+        expect_decoded(subject, &body, records)
+    });
+    let empty = subject.encoders().make().seal().body;
+    let mut seen = 0;
+    let read = subject.deliver().decode(&empty, &mut |_| seen += 1);
+    assert_eq!((read, seen), (Ok(()), 0), "records from nowhere");
+}
+
+/// Law: `retain` asks once for each record, in order, and keeps those that were chosen, with
+/// everything that belongs to them; what a split makes is such a choice.
+///
+/// # Panics
+/// Where the law is broken.
+pub fn any_choice_of_records_is_kept_as_it_stands(subject: &impl Subject) {
+    for_random_records(|records| {
+        let body = seal_all(&mut *subject.encoders().make(), records).body;
+        for chosen in choices(records) {
+            let kept = retain(subject, &body, &chosen)?;
+            let expected = choose(records, &chosen);
+            prop_assert_eq!(kept.is_none(), expected.is_empty());
+            let Some(kept) = kept else { continue };
+            expect_records(subject, &kept, &expected)?;
+            expect_decoded(subject, &kept, &expected)?;
+        }
+        Ok(())
+    });
+}
+
+/// Law: keeping every record changes no byte, so a repeat is still recognised; keeping none, and
+/// keeping any of none, leaves no body.
+///
+/// # Panics
+/// Where the law is broken.
+pub fn the_whole_is_the_same_body_and_none_is_no_body(subject: &impl Subject) {
+    for_random_records(|records| {
+        let body = seal_all(&mut *subject.encoders().make(), records).body;
+        let whole = retain(subject, &body, &vec![true; records.len()])?;
+        prop_assert_eq!(whole, Some(body.clone()));
+        prop_assert_eq!(retain(subject, &body, &vec![false; records.len()])?, None);
+        Ok(())
+    });
+    let empty = subject.encoders().make().seal().body;
+    let kept = subject.deliver().retain(&empty, &mut |_| true);
+    assert_eq!(kept, Ok(None), "a body of no records");
+}
+
+/// Law: a body that was made by `retain` is split and chosen from like one that was sealed.
+///
+/// # Panics
+/// Where the law is broken.
+pub fn what_was_retained_is_taken_apart_again(subject: &impl Subject) {
+    for_random_records(|records| {
+        let body = seal_all(&mut *subject.encoders().make(), records).body;
+        for chosen in choices(records) {
+            let Some(kept) = retain(subject, &body, &chosen)? else {
+                continue;
+            };
+            let remaining = choose(records, &chosen);
+            let fewer: Vec<bool> = (0..remaining.len()).map(|index| index % 3 == 1).collect();
+            if let Some(kept) = retain(subject, &kept, &fewer)? {
+                expect_records(subject, &kept, &choose(&remaining, &fewer))?;
+            }
+            let at = remaining.len() / 2;
+            if at > 0 {
+                let (first, second) = split(subject, &kept, at)?;
+                let (before, after) = remaining.split_at(at);
+                expect_records(subject, &first, before)?;
+                expect_records(subject, &second, after)?;
+            }
+        }
+        Ok(())
+    });
+}
+
+/// Law: bytes that this sink did not seal, or that were damaged, are taken apart or refused, never a
+/// panic.
+///
+/// # Panics
+/// Where the law is broken.
+pub fn a_foreign_body_is_taken_apart_or_refused(subject: &impl Subject) {
     for_random_records(|records| {
         let body = seal_all(&mut *subject.encoders().make(), records).body;
         for record in records {
-            drop(
-                subject
-                    .deliver()
-                    .split(&Bytes::from(record.line.clone()), 1),
-            );
+            take_apart(subject, &Bytes::from(record.line.clone()));
         }
         for cut in 0..body.len().min(64) {
-            drop(subject.deliver().split(&body.slice(..cut), 1));
+            take_apart(subject, &body.slice(..cut));
+            take_apart(subject, &body.slice(cut..));
             let mut damaged = body.to_vec();
             if let Some(byte) = damaged.get_mut(cut) {
                 *byte ^= 0x55;
             }
-            drop(subject.deliver().split(&Bytes::from(damaged), 1));
+            take_apart(subject, &Bytes::from(damaged));
         }
         Ok(())
     });
+}
+
+/// Law: the name of the format is of a few plain characters and stays the same.
+///
+/// # Panics
+/// Where the law is broken.
+pub fn the_name_of_the_format_can_be_written_anywhere(subject: &impl Subject) {
+    let wire = subject.deliver().wire();
+    assert!((1..=64).contains(&wire.len()), "length of `{wire}`");
+    let is_plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
+    assert!(wire.bytes().all(is_plain), "characters of `{wire}`");
+    assert_eq!(wire, subject.deliver().wire());
 }
 
 fn for_random_records(law: impl Fn(&[OwnedRecord]) -> Result<(), TestCaseError>) {
@@ -348,4 +502,74 @@ fn split(
         .deliver()
         .split(body, first_records)
         .map_err(|error| TestCaseError::fail(error.to_string()))
+}
+
+/// Choices of records: every second, those of one stream, all but an end of the body, one of them,
+/// and one that is as good as random.
+fn choices(records: &[OwnedRecord]) -> Vec<Vec<bool>> {
+    let last = records.len().saturating_sub(1);
+    let first_labels = records.first().map(|record| &record.labels);
+    let choice = |is_chosen: &dyn Fn(usize, &OwnedRecord) -> bool| {
+        let records = records.iter().enumerate();
+        records
+            .map(|(index, record)| is_chosen(index, record))
+            .collect()
+    };
+    vec![
+        choice(&|index, _| index % 2 == 0),
+        choice(&|index, _| index % 2 == 1),
+        choice(&|_, record| Some(&record.labels) == first_labels),
+        choice(&|_, record| Some(&record.labels) != first_labels),
+        choice(&|index, _| index != 0),
+        choice(&|index, _| index != last),
+        choice(&|index, _| index == last / 2),
+        choice(&|_, record| record.timestamp.0.is_multiple_of(3)),
+    ]
+}
+
+fn choose(records: &[OwnedRecord], chosen: &[bool]) -> Vec<OwnedRecord> {
+    let chosen = records.iter().zip(chosen).filter(|(_, chosen)| **chosen);
+    chosen.map(|(record, _)| record.clone()).collect()
+}
+
+fn retain(
+    subject: &impl Subject,
+    body: &Bytes,
+    chosen: &[bool],
+) -> Result<Option<Bytes>, TestCaseError> {
+    let mut asked = Vec::new();
+    let kept = subject.deliver().retain(body, &mut |index| {
+        asked.push(index);
+        let index = usize::try_from(index).unwrap_or(usize::MAX);
+        chosen.get(index).copied().unwrap_or_default()
+    });
+    let expected: Vec<u32> = (0..).take(chosen.len()).collect();
+    prop_assert_eq!(asked, expected);
+    kept.map_err(|error| TestCaseError::fail(error.to_string()))
+}
+
+fn expect_decoded(
+    subject: &impl Subject,
+    body: &Bytes,
+    records: &[OwnedRecord],
+) -> Result<(), TestCaseError> {
+    let mut decoded = Vec::new();
+    subject
+        .deliver()
+        .decode(body, &mut |record| {
+            decoded.push((record.index, Decoded::of(record)));
+        })
+        .map_err(|error| TestCaseError::fail(error.to_string()))?;
+    let expected: Vec<(u32, Decoded)> = (0..)
+        .zip(records.iter().map(|record| subject.decoded(record)))
+        .collect();
+    prop_assert_eq!(decoded, expected);
+    Ok(())
+}
+
+fn take_apart(subject: &impl Subject, body: &Bytes) {
+    let deliver = subject.deliver();
+    drop(deliver.split(body, 1));
+    drop(deliver.retain(body, &mut |index| index % 2 == 1));
+    drop(deliver.decode(body, &mut |_| ()));
 }

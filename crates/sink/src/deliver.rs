@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tailwater_record::EncodedBatch;
+use tailwater_record::{EncodedBatch, TimestampNs};
 
 /// The backend has taken responsibility for every record of the batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,14 +49,30 @@ pub enum DeliverError {
     },
 }
 
-/// Why a body could not be split: it is not what this sink's encoder sealed.
+/// Why a body could not be taken apart: it is not what this sink's encoder sealed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("cannot split a body of {body_bytes} bytes: {reason}")]
+#[error("cannot take apart a body of {body_bytes} bytes: {reason}")]
 pub struct SplitError {
     /// Size of the body.
     pub body_bytes: usize,
     /// What did not fit.
     pub reason: &'static str,
+}
+
+/// One record of a sealed body, as far as the body keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecodedRecord<'a> {
+    /// Its place among the records of the body: the index in [`EncodedBatch::record_ends`].
+    pub index: u32,
+    /// Its time; 0 where the body keeps none.
+    pub timestamp: TimestampNs,
+    /// Its stream as Loki writes it, `{a="x", b="y"}`; empty where it has no labels or the body keeps
+    /// none.
+    pub labels: &'a str,
+    /// Its structured metadata, in the order it was appended.
+    pub metadata: &'a [(&'a str, &'a str)],
+    /// Its line as the body keeps it: invalid UTF-8 may be replaced, control characters escaped.
+    pub line: &'a [u8],
 }
 
 /// The future of [`Deliver::deliver`].
@@ -82,6 +98,40 @@ pub trait Deliver: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`SplitError`] where `body` was not sealed by this sink's encoder.
     fn split(&self, body: &Bytes, first_records: u32) -> Result<(Bytes, Bytes), SplitError>;
+
+    /// Makes a body of those records for which `keep` returns true; `None` where that is none.
+    ///
+    /// `keep` is asked once for each record, by its index in [`EncodedBatch::record_ends`], from 0
+    /// upwards; before an error it may have been asked for some. Order, streams, timestamps and lines
+    /// stay as they are. Where all are kept it is the same body.
+    ///
+    /// # Errors
+    /// [`SplitError`] where `body` was not sealed by this sink's encoder.
+    fn retain(
+        &self,
+        body: &Bytes,
+        keep: &mut dyn FnMut(u32) -> bool,
+    ) -> Result<Option<Bytes>, SplitError>;
+
+    /// Reads the records of a body, one after the other, in the order of their indexes.
+    ///
+    /// Needs memory for the decompressed body, which is bounded, and for one record.
+    ///
+    /// # Errors
+    /// [`SplitError`] where `body` was not sealed by this sink's encoder; `each` may have been given
+    /// the records before the damage.
+    fn decode(
+        &self,
+        body: &Bytes,
+        each: &mut dyn FnMut(DecodedRecord<'_>),
+    ) -> Result<(), SplitError>;
+
+    /// Returns the name of the format of the bodies, such as `loki-protobuf-snappy` or `ndjson`.
+    ///
+    /// It is written beside bodies that wait on disk, and a body is only given to a sink of the same
+    /// name: a format that changes so that an older version could not read it takes a new name. At
+    /// most 64 of `a` to `z`, `0` to `9` and `-`.
+    fn wire(&self) -> &'static str;
 
     /// Says where the batches go, for logs and the status: a URL without user, password or query,
     /// or a path.

@@ -9,13 +9,17 @@ mod backoff;
 pub mod conformance;
 mod deliver;
 mod encode;
+mod pairs;
 mod quantity;
 mod retry_after;
 mod settings;
 
 pub use backoff::{Backoff, BackoffLimits};
-pub use deliver::{Deliver, DeliverError, DeliverFuture, Delivered, Ignored, SplitError};
+pub use deliver::{
+    DecodedRecord, Deliver, DeliverError, DeliverFuture, Delivered, Ignored, SplitError,
+};
 pub use encode::{Encode, EncodeStats, Encoded};
+pub use pairs::{JsonPairs, MAX_PAIRS, put_selector};
 pub use quantity::{parse_duration, parse_size};
 pub use retry_after::parse_retry_after;
 pub use settings::{Secret, SettingsError, SinkSettings};

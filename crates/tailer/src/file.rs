@@ -161,6 +161,22 @@ impl<'b> Chunk<'b> {
         self.all.get(self.window..).unwrap_or_default()
     }
 
+    /// Returns what of it lies before `end`; where the chunk goes that far, nothing follows.
+    #[must_use]
+    pub fn until(self, end: u64) -> Self {
+        let wanted = usize::try_from(end.saturating_sub(self.offset)).unwrap_or(usize::MAX);
+        let len = self.window.saturating_add(wanted);
+        match self.all.get(..len) {
+            Some(all) => Self {
+                all,
+                end: ChunkEnd::Finished,
+                is_at_end: false,
+                ..self
+            },
+            None => self,
+        }
+    }
+
     /// Returns the guard of an offset within the chunk, `offset ..= offset + bytes().len()`.
     pub fn marker_at(&self, offset: u64) -> Marker {
         let within = usize::try_from(offset.saturating_sub(self.offset)).unwrap_or(usize::MAX);

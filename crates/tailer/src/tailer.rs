@@ -377,6 +377,18 @@ impl<R> Tailer<R> {
         if self.is_gated(id, cursor) {
             return Step::Gated;
         }
+        self.read_again(id, cursor, buffer, now)
+    }
+
+    /// Does what [`Tailer::read`] does, also where the generation before is not finished: for what was
+    /// read in an earlier run, when it was.
+    pub fn read_again<'b>(
+        &mut self,
+        id: TailId,
+        cursor: usize,
+        buffer: &'b mut ReadBuffer,
+        now: Instant,
+    ) -> Step<'b> {
         if let Err(error) = self.ensure_open(id, now) {
             return Step::Failed(std::io::Error::other(error));
         }

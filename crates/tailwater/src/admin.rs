@@ -129,7 +129,9 @@ fn book_json(book: &RouteBooks) -> Value {
         "sink": &*book.sink,
         "read_records": book.read_records,
         "acked_records": book.acked_records,
+        "dropped_records": book.dropped_records,
         "rejected_records": book.rejected_records,
+        "spilled_records": book.spilled_records,
         "in_flight_records": book.in_flight_records,
         "read_bytes": book.read_bytes,
         "acked_bytes": book.acked_bytes,
@@ -151,6 +153,18 @@ fn sink_json(sink: &SinkStatus) -> Value {
         "queue_used_bytes": sink.queue_used_bytes,
         "queue_max_bytes": sink.queue_max_bytes,
         "oldest_unacked_seconds": sink.oldest_unacked.map(|age| age.as_secs_f64()),
+        "spill": {
+            "bytes": sink.spill.bytes,
+            "max_bytes": sink.spill.max_bytes,
+            "segments": sink.spill.segments,
+            "batches": sink.spill.frames,
+            "lost_batches": sink.spill.lost_frames,
+            "is_full": sink.spill.full > 0,
+        },
+        "dead_letters": {
+            "records": sink.dead_letters.records,
+            "bytes": sink.dead_letters.bytes,
+        },
     })
 }
 
@@ -209,16 +223,18 @@ fn to_text(status: &Status) -> String {
         ));
     }
     line(format_args!(
-        "\nBOOKS (records)\n  source  sink  read = acked + rejected + in flight"
+        "\nBOOKS (records)\n  source  sink  read = acked + dropped + rejected + spilled + in flight"
     ));
     for book in &status.books {
         line(format_args!(
-            "  {}  {}  {} = {} + {} + {}",
+            "  {}  {}  {} = {} + {} + {} + {} + {}",
             book.source,
             book.sink,
             book.read_records,
             book.acked_records,
+            book.dropped_total(),
             book.rejected_total(),
+            book.spilled_records,
             book.in_flight_records
         ));
     }

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use tailwater_sink::{SettingsError, SinkParts, SinkSettings};
 
-use crate::config::raw::{RawBatch, RawQueue, RawRetry};
+use crate::config::raw::{
+    RawBatch, RawDeadLetters, RawLevel, RawQueue, RawRetry, RawSpill, RawWhenFull,
+};
 
 macro_rules! sinks {
     ($($kind:ident => $settings:ty),* $(,)?) => {
@@ -29,8 +31,17 @@ macro_rules! sinks {
             /// The waits between attempts.
             #[serde(default)]
             pub retry: RawRetry,
-            /// What happens when the queue is full.
-            pub when_full: Option<String>,
+            /// What gives when the queue is full.
+            pub when_full: Option<RawWhenFull>,
+            /// What goes to disk where that is a spill.
+            #[serde(default)]
+            pub spill: RawSpill,
+            /// Levels whose records are dropped last.
+            #[serde(default)]
+            pub keep: Vec<RawLevel>,
+            /// Where records go that were refused for good.
+            #[serde(default)]
+            pub dead_letters: RawDeadLetters,
         }
 
         impl RawSink {

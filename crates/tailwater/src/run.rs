@@ -78,7 +78,10 @@ pub fn tail(arguments: &TailArguments, level: Option<RawLogLevel>) -> Result<(),
     let (store, journal) = open_positions(&storage, config.engine.tailing.max_files)?;
     let stopped = async {
         let mut signals = Signals::new()?;
-        let engine = Engine::start(&config.engine, store, journal)?;
+        // Nothing is kept: what is not delivered at the end is gone with the process.
+        let mut config = config;
+        config.engine.data_dir = None;
+        let engine = Engine::start(&config.engine, store, journal, None)?;
         signals.stop().await;
         engine.shutdown(config.shutdown_timeout).await;
         Ok(())
@@ -139,7 +142,7 @@ async fn serve(
         .context(Hint(UNUSABLE_DATA_DIR.to_owned()))?;
     announce(&config, address);
     let mut shutdown_timeout = config.shutdown_timeout;
-    let mut engine = Engine::start(&config.engine, store, journal)?;
+    let mut engine = Engine::start(&config.engine, store, journal, Some(storage))?;
     let admin = tokio::spawn(crate::admin::serve(listener, engine.handle()));
     while signals.next().await == Told::Reload {
         match origin.load() {

@@ -8,7 +8,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, Prometheu
 use tailwater_engine::{RouteBooks, SinkState, SinkStatus, Status};
 
 /// Names and help texts of the counters.
-const COUNTERS: [(&str, &str); 31] = [
+const COUNTERS: [(&str, &str); 39] = [
     (
         "tailwater_read_records_total",
         "Records read from files, per source and sink.",
@@ -28,6 +28,38 @@ const COUNTERS: [(&str, &str); 31] = [
     (
         "tailwater_rejected_records_total",
         "Records the sink refused for good, by reason.",
+    ),
+    (
+        "tailwater_dropped_records_total",
+        "Records that a policy has dropped, by reason.",
+    ),
+    (
+        "tailwater_spill_batches_total",
+        "Batches that went to disk because the sink was slow.",
+    ),
+    (
+        "tailwater_spill_lost_batches_total",
+        "Batches on disk that could not be read back.",
+    ),
+    (
+        "tailwater_spill_failures_total",
+        "Writes to and reads from the spill that failed.",
+    ),
+    (
+        "tailwater_dead_letter_records_total",
+        "Records refused for good that were kept.",
+    ),
+    (
+        "tailwater_dead_letter_evictions_total",
+        "Kept batches of refused records that made room for later ones.",
+    ),
+    (
+        "tailwater_dead_letter_failures_total",
+        "Times that refused records could not be kept.",
+    ),
+    (
+        "tailwater_intent_failures_total",
+        "Batches sent without a note of what they are made of.",
     ),
     (
         "tailwater_lost_unread_bytes_total",
@@ -133,10 +165,29 @@ const COUNTERS: [(&str, &str); 31] = [
 ];
 
 /// Names and help texts of the gauges.
-const GAUGES: [(&str, &str); 15] = [
+const GAUGES: [(&str, &str); 22] = [
     (
         "tailwater_in_flight_records",
         "Records read and not yet acked or rejected.",
+    ),
+    (
+        "tailwater_spilled_records",
+        "Records that are on disk and not yet delivered.",
+    ),
+    ("tailwater_spill_bytes", "Bytes on disk."),
+    ("tailwater_spill_max_bytes", "The limit of those bytes."),
+    ("tailwater_spill_segments", "Files on disk."),
+    (
+        "tailwater_spill_batches",
+        "Batches on disk that are not settled.",
+    ),
+    (
+        "tailwater_spill_full",
+        "Spills that take nothing more: full, or not usable.",
+    ),
+    (
+        "tailwater_dead_letter_bytes",
+        "Bytes of refused records on disk.",
     ),
     (
         "tailwater_sink_up",
@@ -247,10 +298,16 @@ fn set_route(route: &RouteBooks) {
     count("tailwater_replaced_lines_total", route.replaced_lines);
     for (reason, records) in &route.rejected_records {
         let [source, sink] = labels.clone();
-        let labels = [source, sink, ("reason", (*reason).to_owned())];
+        let labels = [source, sink, ("reason", reason.to_string())];
         counter!("tailwater_rejected_records_total", &labels).absolute(*records);
     }
+    for (reason, records) in &route.dropped_records {
+        let [source, sink] = labels.clone();
+        let labels = [source, sink, ("reason", reason.to_string())];
+        counter!("tailwater_dropped_records_total", &labels).absolute(*records);
+    }
     gauge!("tailwater_in_flight_records", &labels).set(float(route.in_flight_records));
+    gauge!("tailwater_spilled_records", &labels).set(float(route.spilled_records));
 }
 
 fn set_sink(sink: &SinkStatus) {
@@ -275,6 +332,20 @@ fn set_sink(sink: &SinkStatus) {
     gauge!("tailwater_sink_queue_max_bytes", &labels).set(float(sink.queue_max_bytes));
     let oldest = sink.oldest_unacked.map_or(0.0, |age| age.as_secs_f64());
     gauge!("tailwater_sink_oldest_unacked_seconds", &labels).set(oldest);
+    let spill = &sink.spill;
+    counter!("tailwater_spill_batches_total", &labels).absolute(spill.spilled_batches);
+    counter!("tailwater_spill_lost_batches_total", &labels).absolute(spill.lost_frames);
+    counter!("tailwater_spill_failures_total", &labels).absolute(spill.failures);
+    gauge!("tailwater_spill_bytes", &labels).set(float(spill.bytes));
+    gauge!("tailwater_spill_max_bytes", &labels).set(float(spill.max_bytes));
+    gauge!("tailwater_spill_segments", &labels).set(float(spill.segments));
+    gauge!("tailwater_spill_batches", &labels).set(float(spill.frames));
+    gauge!("tailwater_spill_full", &labels).set(float(spill.full));
+    let letters = &sink.dead_letters;
+    counter!("tailwater_dead_letter_records_total", &labels).absolute(letters.records);
+    counter!("tailwater_dead_letter_evictions_total", &labels).absolute(letters.evicted);
+    counter!("tailwater_dead_letter_failures_total", &labels).absolute(letters.failures);
+    gauge!("tailwater_dead_letter_bytes", &labels).set(float(letters.bytes));
 }
 
 fn set_process(status: &Status) {
@@ -304,6 +375,7 @@ fn set_process(status: &Status) {
             status.checkpoint.compactions,
         ),
         ("tailwater_room_refusals_total", status.room_refusals),
+        ("tailwater_intent_failures_total", status.intent_failures),
     ] {
         counter!(name).absolute(value);
     }

@@ -72,6 +72,7 @@ fn take_chunk(
             sink: 0,
         },
         0,
+        0,
         now,
     );
     let mut lines = 0;
@@ -88,7 +89,7 @@ fn take_chunk(
         assert_eq!(batch.append(&record), tailwater_batcher::Fill::HasRoom);
     }
     let end = framer.offset();
-    batch.end_span(end, Marker::default());
+    batch.end_span(end, Marker::default(), 0);
     lines
 }
 
@@ -110,7 +111,7 @@ fn a_hundred_thousand_lines_cost_no_allocation() {
         max_records: u32::MAX,
         max_wait: Duration::from_secs(1),
     };
-    let mut batch = OpenBatch::new(encoder, limits, None);
+    let mut batch = OpenBatch::new(encoder, limits, None, 1);
     let labels =
         LabelSet::new([("job", "nginx"), ("filename", "/var/log/nginx/access.log")]).unwrap();
     let mut scratch = Vec::new();

@@ -97,3 +97,23 @@ fn every_failed_step_of_a_replace_leaves_the_old_or_the_new_contents() {
         }
     }
 }
+
+#[test]
+fn appends_past_the_capacity_keep_what_fits_until_files_are_removed() {
+    let storage = CrashStorage::new();
+    storage.replace("old", b"0123456789").unwrap();
+    storage.set_capacity(13);
+    let mut log = storage.open_append("log").unwrap();
+    assert!(log.append(b"whole").unwrap_err().is_disk_full());
+    assert_eq!(storage.live("log").unwrap(), b"who");
+    log.truncate(0).unwrap();
+    storage.remove("old").unwrap();
+    log.append(b"whole").unwrap();
+    log.sync().unwrap();
+    assert_eq!(storage.live("log").unwrap(), b"whole");
+    storage.set_capacity(5);
+    assert!(log.append(b"!").unwrap_err().is_disk_full());
+    storage.set_capacity(u64::MAX);
+    log.append(b"!").unwrap();
+    assert_eq!(storage.live("log").unwrap(), b"whole!");
+}

@@ -41,6 +41,8 @@ fn a_symlink_in_place_of_a_file_is_not_followed() {
     symlink(&target, home.path().join("data/state.tmp")).unwrap();
     assert!(disk.open_append("log").is_err());
     assert!(disk.read("log", 100).is_err());
+    assert!(disk.read_at("log", 0, 100).is_err());
+    assert!(disk.len("log").is_err());
     // The failed replace removes the link, and only the link.
     assert!(disk.replace("state", b"ours").is_err());
     disk.replace("state", b"ours").unwrap();

@@ -1,23 +1,29 @@
 //! The path of a line: from the framer into the open batch.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use tailwater_batcher::{Fill, OpenBatch};
-use tailwater_record::{BatchId, RecordView, TimestampNs};
+use tailwater_failpoint::failpoint;
+use tailwater_record::{BatchId, Level, RecordView, TimestampNs};
 use tailwater_tailer::{Chunk, FrameStats, Framer};
 
 use crate::books::RouteIndex;
+use crate::config::WhenExceeded;
+use crate::desk::Desk;
+use crate::queue::Queued;
+use crate::rate::Allowance;
 use crate::route::{MAX_METADATA, Route, SinkEnd, SourceEnd};
-use crate::sender::Desk;
 
-/// The open batch of one sink and tenant.
+/// The open batch of one lane.
 #[derive(Debug)]
 pub(super) struct Slot {
+    /// The number of the lane's outlet.
     pub(super) sink: u32,
-    pub(super) tenant: Option<Arc<str>>,
     pub(super) batch: OpenBatch,
+    /// For each record whether it is dropped last; empty where the lane's policy keeps none.
+    pub(super) kept: Vec<bool>,
 }
 
 /// Timestamps that rise by at least one step per record, and that no other thread gives.
@@ -41,105 +47,160 @@ impl Stamps {
     }
 }
 
-/// One chunk's way into the batch of its sink.
+/// What a chunk came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// All of it was framed that can be.
+    Whole,
+    /// The lane has no room.
+    NoRoom,
+    /// The source is read as fast as it may be; it goes on after this time.
+    TooFast(Duration),
+}
+
+/// One chunk's way into the batch of its lane.
 pub(super) struct Lane<'a> {
     pub(super) slot: &'a mut Slot,
     pub(super) end: &'a SinkEnd,
     pub(super) desk: &'a Desk,
-    pub(super) batch_ids: &'a AtomicU64,
     pub(super) route: &'a Route,
     pub(super) stamps: &'a mut Stamps,
+    pub(super) allowance: &'a mut Allowance,
     pub(super) now: Instant,
 }
 
 impl Lane<'_> {
-    /// Copies every line of the chunk, once, and seals batches as they fill; returns whether it stopped
-    /// for want of room.
+    /// Copies every line of the chunk, once, and seals batches as they fill.
     pub(super) fn take(
         &mut self,
         framer: &mut Framer<'_>,
         chunk: &Chunk<'_>,
         source: &SourceEnd,
-    ) -> bool {
+    ) -> Taken {
         let metadata = Metadata::of(source);
+        let keep = Some(&self.end.outlet.queue.policy().keep).filter(|keep| !keep.is_empty());
+        let rate_limiter = source.rate_limiter.as_deref();
         let mut digits = [0_u8; 20];
-        let mut tally = Tally {
-            book: self.route.book,
-            records: 0,
-            bytes: 0,
-        };
+        let mut tally = Tally::new(self.route.book);
+        let (cursor, place) = (self.route.cursor, framer.state().code());
         self.slot
             .batch
-            .start_span(self.route.cursor, chunk.offset, self.now);
-        let mut is_blocked = false;
-        while let Some(framed) = framer.next() {
-            let with_offset = metadata.with_offset(framed.span.start, &mut digits);
+            .start_span(cursor, chunk.offset, place, self.now);
+        let mut taken = Taken::Whole;
+        loop {
+            let mut is_over_rate = false;
+            if let Some(limiter) = rate_limiter
+                && let Err(wait) = limiter.allow(self.allowance)
+            {
+                if limiter.when_exceeded == WhenExceeded::Block {
+                    taken = Taken::TooFast(wait);
+                    break;
+                }
+                is_over_rate = true;
+            }
+            let Some(line) = framer.next() else {
+                break;
+            };
+            tally.add(line.line, is_over_rate);
+            if is_over_rate {
+                continue;
+            }
+            self.allowance.spend(line.line.len());
+            let with_offset = metadata.with_offset(line.span.start, &mut digits);
             let record = RecordView {
-                line: framed.line,
-                span: framed.span,
+                line: line.line,
+                span: line.span,
                 timestamp: self.stamps.next(),
                 labels: &self.route.labels,
                 metadata: with_offset
                     .as_ref()
                     .map_or(metadata.fixed(), Metadata::fixed),
             };
-            tally.records += 1;
-            tally.bytes += framed.line.len() as u64;
+            if let Some(keep) = keep {
+                let level = Level::detect(line.line);
+                self.slot
+                    .kept
+                    .push(level.is_some_and(|level| keep.holds(level)));
+            }
             if self.slot.batch.append(&record) == Fill::IsFull {
-                let offset = framer.offset();
-                self.slot.batch.end_span(offset, chunk.marker_at(offset));
-                tally.enter(self.desk);
-                seal_slot(self.slot, self.end, self.desk, self.batch_ids, self.now);
+                let (offset, place) = (framer.offset(), framer.state().code());
                 self.slot
                     .batch
-                    .start_span(self.route.cursor, offset, self.now);
-                is_blocked = !self.end.outlet.queue.has_room();
-                if is_blocked {
+                    .end_span(offset, chunk.marker_at(offset), place);
+                tally.enter(self.desk);
+                seal_slot(self.slot, self.end, self.desk, None, self.now);
+                self.slot.batch.start_span(cursor, offset, place, self.now);
+                if !self.end.outlet.queue.has_room() {
+                    taken = Taken::NoRoom;
                     break;
                 }
             }
         }
-        let offset = framer.offset();
-        self.slot.batch.end_span(offset, chunk.marker_at(offset));
+        let (offset, place) = (framer.offset(), framer.state().code());
+        self.slot
+            .batch
+            .end_span(offset, chunk.marker_at(offset), place);
         tally.enter(self.desk);
-        is_blocked
+        taken
     }
 }
 
 /// Records of one chunk that the books do not hold yet.
-struct Tally {
+pub(super) struct Tally {
     book: RouteIndex,
     records: u64,
     bytes: u64,
+    over_rate: u64,
 }
 
 impl Tally {
+    pub(super) fn new(book: RouteIndex) -> Self {
+        Self {
+            book,
+            records: 0,
+            bytes: 0,
+            over_rate: 0,
+        }
+    }
+
+    pub(super) fn add(&mut self, line: &[u8], is_over_rate: bool) {
+        self.records += 1;
+        self.bytes += line.len() as u64;
+        self.over_rate += u64::from(is_over_rate);
+    }
+
     /// Enters them, before their batch can be acked.
-    fn enter(&mut self, desk: &Desk) {
+    pub(super) fn enter(&mut self, desk: &Desk) {
         if self.records == 0 {
             return;
         }
-        let (records, bytes) = (
-            std::mem::take(&mut self.records),
-            std::mem::take(&mut self.bytes),
-        );
-        desk.books.change(self.book, |books| {
+        let Self {
+            book,
+            records,
+            bytes,
+            over_rate,
+        } = std::mem::replace(self, Self::new(self.book));
+        desk.books.change(book, |books| {
             books.read_records += records;
             books.read_bytes += bytes;
-            books.in_flight_records += records;
+            books.in_flight_records += records - over_rate;
+            if over_rate > 0 {
+                let dropped = &mut books.dropped_records;
+                *dropped.entry("rate_limited".into()).or_default() += over_rate;
+            }
         });
     }
 }
 
 /// Structured metadata of a source's records.
-struct Metadata<'a> {
+pub(super) struct Metadata<'a> {
     pairs: [(&'a str, &'a str); MAX_METADATA],
     len: usize,
     offset_name: Option<&'a str>,
 }
 
 impl<'a> Metadata<'a> {
-    fn of(source: &'a SourceEnd) -> Self {
+    pub(super) fn of(source: &'a SourceEnd) -> Self {
         let mut pairs = [("", ""); MAX_METADATA];
         let mut len = 0;
         for (target, (name, value)) in pairs
@@ -158,13 +219,17 @@ impl<'a> Metadata<'a> {
     }
 
     /// The pairs that every record has.
-    fn fixed(&self) -> &[(&'a str, &'a str)] {
+    pub(super) fn fixed(&self) -> &[(&'a str, &'a str)] {
         self.pairs.get(..self.len).unwrap_or_default()
     }
 
     /// Returns the pairs with the record's offset, where the source wants it; the digits are written
     /// into `digits`.
-    fn with_offset<'r>(&self, offset: u64, digits: &'r mut [u8; 20]) -> Option<Metadata<'r>>
+    pub(super) fn with_offset<'r>(
+        &self,
+        offset: u64,
+        digits: &'r mut [u8; 20],
+    ) -> Option<Metadata<'r>>
     where
         'a: 'r,
     {
@@ -193,17 +258,20 @@ fn decimal(mut value: u64, digits: &mut [u8; 20]) -> &str {
     std::str::from_utf8(digits.get(start..).unwrap_or_default()).unwrap_or_default()
 }
 
+/// Seals an open batch, under a number of its own or under the one that it had in an earlier run.
 pub(super) fn seal_slot(
     slot: &mut Slot,
     end: &SinkEnd,
     desk: &Desk,
-    ids: &AtomicU64,
+    id: Option<BatchId>,
     now: Instant,
 ) {
-    let id = BatchId(ids.fetch_add(1, Ordering::Relaxed));
+    let kept = std::mem::take(&mut slot.kept);
+    let id = id.unwrap_or_else(|| BatchId(desk.next_batch.fetch_add(1, Ordering::Relaxed)));
     let Some((batch, stats)) = slot.batch.seal(id) else {
         return;
     };
+    failpoint("seal");
     desk.ledger.enter(&batch.spans, now);
     if stats.replaced_utf8_records > 0
         && let Some(account) = batch
@@ -215,7 +283,9 @@ pub(super) fn seal_slot(
             books.replaced_lines += stats.replaced_utf8_records;
         });
     }
-    end.outlet.queue.push(batch);
+    let batch = Arc::new(batch);
+    let evicted = end.outlet.queue.push(Queued { batch, kept });
+    desk.settle_evicted(&evicted, "queue_full");
 }
 
 pub(super) fn enter_stats(desk: &Desk, book: RouteIndex, stats: &FrameStats) {

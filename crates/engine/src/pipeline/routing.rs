@@ -5,13 +5,14 @@ use std::sync::Arc;
 use tailwater_batcher::OpenBatch;
 use tailwater_position_store::{FileKey, Position};
 use tailwater_record::{CursorId, Marker};
-use tailwater_tailer::file::{TailedFile, seek_end};
-use tailwater_tailer::{Cursor, Now, ReadBuffer};
+use tailwater_tailer::file::seek_end;
+use tailwater_tailer::{Cursor, FrameState, Now, ReadBuffer};
 
 use super::lane::Slot;
 use super::{Pipeline, unix_ns};
 use crate::config::ReadFrom;
 use crate::ledger::{Account, Progress};
+use crate::rate::Allowance;
 use crate::route::{Plan, Route, labels_of};
 
 impl Pipeline {
@@ -51,12 +52,12 @@ impl Pipeline {
     ) {
         let Some(name) = self
             .plan
-            .sink(sink)
-            .map(|sink| Arc::clone(&sink.outlet.name))
+            .lane(sink)
+            .map(|lane| Arc::clone(&lane.outlet.name))
         else {
             return;
         };
-        let Some(slot) = self.slot_of(id, sink) else {
+        let Some(slot) = self.slot_of(sink) else {
             return;
         };
         let Some(file) = self.tailer.file_mut(id) else {
@@ -69,10 +70,14 @@ impl Pipeline {
             .iter()
             .find(|(stored, _)| *stored == name)
             .map(|(_, position)| *position);
-        let (offset, marker) = match (known, start) {
-            (Some(position), _) => (position.offset, position.marker),
-            (None, Some(end)) => end,
-            (None, None) => (0, Marker::default()),
+        let position = match (known, start) {
+            (Some(position), _) => position,
+            (None, Some((offset, marker))) => Position {
+                offset,
+                marker,
+                place: 0,
+            },
+            (None, None) => Position::default(),
         };
         let cursor = CursorId {
             file: file.content,
@@ -86,31 +91,35 @@ impl Pipeline {
             progress: Arc::new(Progress::default()),
             batch: slot,
         };
-        let account = account_of(&route, &name, file);
-        self.desk.ledger.open(cursor, account, offset);
-        self.desk
-            .positions
-            .remember(key, &name, Position { offset, marker });
-        file.cursors.push(Cursor::new(sink, offset, marker, route));
+        let epoch = self.desk.positions.remember(key, &name, position);
+        let account = Account {
+            route: route.book,
+            key,
+            epoch,
+            sink: name,
+            source: Arc::clone(&source.name),
+            path: file.path.as_path().into(),
+            progress: Arc::clone(&route.progress),
+        };
+        self.desk.ledger.open(cursor, account, position.offset);
+        let mut cursor = Cursor::new(sink, position.offset, position.marker, route);
+        cursor.frame = FrameState::from_code(position.place);
+        file.cursors.push(cursor);
     }
 
-    /// Returns the open batch for a file's lines to a sink, opening it where there is none.
-    fn slot_of(&mut self, id: u64, sink: u32) -> Option<usize> {
-        let source = self.tailer.file_mut(id)?.source;
-        let tenant = self.plan.sources.get(source)?.tenant.clone();
-        let known = self
-            .slots
-            .iter()
-            .position(|slot| slot.sink == sink && slot.tenant == tenant);
+    /// Returns the open batch for the lines of a lane, opening it where there is none.
+    fn slot_of(&mut self, sink: u32) -> Option<usize> {
+        let known = self.slots.iter().position(|slot| slot.sink == sink);
         if known.is_some() {
             return known;
         }
-        let end = self.plan.sink(sink)?;
-        let batch = OpenBatch::new(end.encoder.make(), end.batch, tenant.clone());
+        let end = self.plan.lane(sink)?;
+        let tenant = end.outlet.key.tenant.clone();
+        let batch = OpenBatch::new(end.encoder.make(), end.batch, tenant, self.stamps.step);
         self.slots.push(Slot {
             sink,
-            tenant,
             batch,
+            kept: Vec::new(),
         });
         Some(self.slots.len() - 1)
     }
@@ -123,6 +132,7 @@ impl Pipeline {
         plan.limits.is_for_remote = self.plan.limits.is_for_remote;
         self.plan = plan;
         self.detached.clear();
+        self.allowances = vec![Allowance::default(); self.plan.sources.len()];
         self.slots.clear();
         self.buffer = ReadBuffer::new(self.plan.max_line_bytes);
         let files = self
@@ -180,7 +190,7 @@ impl Pipeline {
                 .and_then(|file| file.cursors.iter().position(|cursor| cursor.sink == sink));
             match (kept, key) {
                 (Some(index), _) => {
-                    let slot = self.slot_of(id, sink).unwrap_or(0);
+                    let slot = self.slot_of(sink).unwrap_or(0);
                     if let Some(cursor) = self
                         .tailer
                         .file_mut(id)
@@ -195,15 +205,5 @@ impl Pipeline {
             }
         }
         self.tailer.push_ready(id);
-    }
-}
-
-fn account_of(route: &Route, sink: &Arc<str>, file: &TailedFile<Route>) -> Account {
-    Account {
-        route: route.book,
-        key: route.key,
-        sink: Arc::clone(sink),
-        path: file.path.as_path().into(),
-        progress: Arc::clone(&route.progress),
     }
 }

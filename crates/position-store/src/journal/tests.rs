@@ -22,6 +22,7 @@ fn position(offset: u64) -> Position {
     Position {
         offset,
         marker: Marker::of_tail(&offset.to_le_bytes()),
+        place: 0,
     }
 }
 
@@ -315,7 +316,7 @@ fn frames_of_an_unknown_kind_are_skipped_and_counted() {
     let storage = CrashStorage::new();
     write(&storage);
     let mut bytes = storage.live(&name(1)).unwrap();
-    tailwater_durable::frame::append(&mut bytes, 6, b"an intent").unwrap();
+    tailwater_durable::frame::append(&mut bytes, 7, b"from later").unwrap();
     storage.plant(&name(1), bytes);
     let (store, _, recovery) = open_on(&storage).unwrap();
     assert_eq!(offsets(&store), [100, 250]);

@@ -14,7 +14,7 @@ fn identity(inode: u64, head: &[u8]) -> FileIdentity {
 fn at(offset: u64) -> Position {
     Position {
         offset,
-        marker: Marker::default(),
+        ..Position::default()
     }
 }
 
@@ -103,6 +103,96 @@ fn a_restored_group_is_part_of_the_next_with_the_values_of_then() {
     record::append_file(&mut expected, file, 0);
     record::append_position(&mut expected, file, 0, &file.positions[0]);
     assert_eq!(group.bytes, expected);
+}
+
+#[test]
+fn another_place_at_the_same_offset_is_a_change_and_no_step_back() {
+    let mut store = store();
+    let key = store.insert(identity(1, b"a"), Path::new("/a"), 1).unwrap();
+    store.set_position(key, "one", at(5), 2);
+    assert!(store.take_group().is_some());
+    let within = Position { place: 3, ..at(5) };
+    store.set_position(key, "one", within, 3);
+    assert!(store.take_group().is_some());
+    assert_eq!(store.get(key).unwrap().positions[0].position, within);
+    assert_eq!(store.epoch(key), Some(0));
+}
+
+#[test]
+fn redo_moves_only_forward_in_the_same_epoch_of_a_known_file() {
+    let mut store = store();
+    let key = store.insert(identity(1, b"a"), Path::new("/a"), 1).unwrap();
+    assert!(store.redo(key, 0, "one", at(5), 2), "there was none");
+    assert!(!store.redo(key, 0, "one", at(5), 2));
+    assert!(!store.redo(key, 0, "one", at(4), 2));
+    assert!(store.redo(key, 0, "one", at(6), 2));
+    store.set_position(key, "one", at(1), 3);
+    assert_eq!(store.epoch(key), Some(1));
+    assert!(!store.redo(key, 0, "one", at(9), 4), "an older epoch");
+    assert!(!store.redo(key, 2, "one", at(9), 4), "a newer epoch");
+    assert!(store.redo(key, 1, "one", at(9), 4));
+    assert!(!store.redo(key, 1, &"s".repeat(MAX_SINK_BYTES + 1), at(9), 4));
+    assert_eq!(offsets(&store, key), [("one", 9)]);
+    let unknown = FileKey(7);
+    assert!(!store.redo(unknown, 0, "one", at(9), 4));
+    assert_eq!((store.epoch(unknown), store.len()), (None, 1));
+}
+
+#[test]
+fn a_group_has_only_the_notes_that_changed_and_has_them_last() {
+    let mut store = store();
+    store.set_note("a", b"1").unwrap();
+    store.set_note("b", b"1").unwrap();
+    assert!(store.take_group().is_some());
+    store.set_note("a", b"1").unwrap();
+    store.remove_note("unknown");
+    assert!(store.take_group().is_none(), "nothing has changed");
+    store.set_note("a", b"2").unwrap();
+    store.remove_note("b");
+    let key = store.insert(identity(1, b"a"), Path::new("/a"), 1).unwrap();
+    store.set_position(key, "one", at(1), 2);
+    let group = store.take_group().unwrap();
+    let mut expected = Vec::new();
+    let file = store.get(key).unwrap();
+    record::append_file(&mut expected, file, 0);
+    record::append_position(&mut expected, file, 0, &file.positions[0]);
+    record::append_note(&mut expected, "a", Some(b"2"));
+    record::append_note(&mut expected, "b", None);
+    assert_eq!(group.bytes, expected);
+    store.restore_group(group);
+    store.set_note("b", b"3").unwrap();
+    let group = store.take_group().unwrap();
+    assert_eq!(group.notes, BTreeSet::from(["a".into(), "b".into()]));
+    assert!(group.bytes.ends_with(b"b\x013"), "the value of now");
+}
+
+#[test]
+fn notes_are_bounded_in_number_name_and_value() {
+    let mut store = store();
+    let error = |result: Result<(), NoteError>| result.unwrap_err().to_string();
+    let name = "n".repeat(512);
+    store.set_note(&name, &[7; 4096]).unwrap();
+    assert_eq!(
+        error(store.set_note(&name, &[7; 4097])),
+        "the value of a note has 4097 bytes, the limit is 4096"
+    );
+    assert_eq!(
+        error(store.set_note(&"n".repeat(513), b"")),
+        "the name of a note has 513 bytes, the limit is 512"
+    );
+    for number in 1..4096 {
+        store.set_note(&number.to_string(), b"").unwrap();
+    }
+    assert_eq!(
+        error(store.set_note("one more", b"")),
+        "the position store holds 4096 notes, its limit"
+    );
+    assert_eq!(store.note(&name), Some([7; 4096].as_slice()));
+    store.set_note("1", b"known").unwrap();
+    store.remove_note("2");
+    store.set_note("one more", b"").unwrap();
+    let bytes = store.snapshot().bytes;
+    assert_eq!(store.live_bytes(), bytes.len() as u64);
 }
 
 #[test]
@@ -202,6 +292,10 @@ fn live_bytes_are_those_of_a_snapshot() {
         store.set_position(key, "one", at(2), 2);
         store.set_path(key, Path::new("/longer/path"));
     }
+    store.set_note("kept", b"short").unwrap();
+    store.set_note("kept", b"and longer").unwrap();
+    store.set_note("removed", b"1").unwrap();
+    store.remove_note("removed");
     store.forget(FileKey(2));
     store.set_identity(FileKey(3), identity(9, b"b"));
     let snapshot_bytes = store.snapshot().bytes.len();

@@ -31,6 +31,7 @@ pub(crate) fn position(offset: u64) -> Position {
     Position {
         offset,
         marker: Marker::of_tail(&offset.to_le_bytes()),
+        place: u8::try_from(offset % 7).unwrap_or(0),
     }
 }
 

@@ -4,10 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use tailwater_record::{BatchId, EncodedBatch};
-use tailwater_sink::{Deliver, DeliverError, DeliverFuture, Delivered, SplitError};
+use tailwater_sink::{DecodedRecord, Deliver, DeliverError, DeliverFuture, Delivered, SplitError};
 
 use crate::append::FileTarget;
+use crate::encode::Layout;
 use crate::failure::AppendError;
+use crate::parts;
 use crate::stream::StreamTarget;
 
 /// Where batches are appended.
@@ -31,13 +33,15 @@ impl Target {
 pub(crate) struct FileDeliver {
     /// For logs and the status.
     name: String,
+    layout: Layout,
     target: Arc<Mutex<Target>>,
 }
 
 impl FileDeliver {
-    pub(crate) fn new(name: String, target: Target) -> Self {
+    pub(crate) fn new(name: String, layout: Layout, target: Target) -> Self {
         Self {
             name,
+            layout,
             target: Arc::new(Mutex::new(target)),
         }
     }
@@ -65,60 +69,35 @@ impl Deliver for FileDeliver {
     }
 
     fn split(&self, body: &Bytes, first_records: u32) -> Result<(Bytes, Bytes), SplitError> {
-        let refuse = |reason| SplitError {
-            body_bytes: body.len(),
-            reason,
-        };
-        let before_last = first_records
-            .checked_sub(1)
-            .and_then(|count| usize::try_from(count).ok())
-            .ok_or_else(|| refuse("no records were asked for"))?;
-        let last_newline = body
-            .iter()
-            .enumerate()
-            .filter(|(_, byte)| **byte == b'\n')
-            .nth(before_last)
-            .map(|(index, _)| index)
-            .ok_or_else(|| refuse("it has fewer lines"))?;
-        let mut first = body.clone();
-        let rest = first.split_off(last_newline.saturating_add(1));
-        if rest.last() != Some(&b'\n') {
-            return Err(refuse("no whole lines are left"));
+        parts::split(body, first_records)
+    }
+
+    fn retain(
+        &self,
+        body: &Bytes,
+        keep: &mut dyn FnMut(u32) -> bool,
+    ) -> Result<Option<Bytes>, SplitError> {
+        parts::retain(body, keep)
+    }
+
+    fn decode(
+        &self,
+        body: &Bytes,
+        each: &mut dyn FnMut(DecodedRecord<'_>),
+    ) -> Result<(), SplitError> {
+        parts::decode(self.layout, body, each)
+    }
+
+    fn wire(&self) -> &'static str {
+        match self.layout {
+            Layout::Ndjson => "ndjson",
+            Layout::Text => "text",
+            // Another name, because a body that was escaped for nobody's terminal must not reach one.
+            Layout::EscapedText => "text-escaped",
         }
-        Ok((first, rest))
     }
 
     fn target(&self) -> String {
         self.name.clone()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn split(body: &'static [u8], first_records: u32) -> Result<(Bytes, Bytes), SplitError> {
-        let target = Target::Stream(StreamTarget::standard_output());
-        FileDeliver::new("-".into(), target).split(&Bytes::from_static(body), first_records)
-    }
-
-    #[test]
-    fn a_body_is_split_after_its_first_records() {
-        let (first, rest) = split(b"a\n\nb\nc\n", 3).unwrap();
-        assert_eq!((&*first, &*rest), (&b"a\n\nb\n"[..], &b"c\n"[..]));
-    }
-
-    #[test]
-    fn a_body_that_holds_too_few_lines_is_not_split() {
-        for (body, first_records) in [
-            (&b"a\nb\n"[..], 0),
-            (b"a\nb\n", 2),
-            (b"a\nb\n", 3),
-            (b"", 1),
-            (b"a\nb", 1),
-        ] {
-            let error = split(body, first_records).unwrap_err();
-            assert_eq!(error.body_bytes, body.len(), "{first_records}");
-        }
     }
 }

@@ -115,6 +115,43 @@ pub(crate) fn push_time(out: &mut Vec<u8>, time: TimestampNs) {
     out.push(b'Z');
 }
 
+/// Reads a time as [`push_time`] writes it, and in no other form.
+pub(crate) fn parse_time(text: &str) -> Option<TimestampNs> {
+    let mut rest = text.as_bytes();
+    let mut take = |digits, separator| {
+        let (number, after) = take_digits(rest, digits)?;
+        rest = after.strip_prefix(&[separator])?;
+        Some(number)
+    };
+    let date = Date {
+        year: take(4, b'-')?,
+        month: take(2, b'-')?,
+        day: take(2, b'T')?,
+    };
+    let (hour, minute) = (take(2, b':')?, take(2, b':')?);
+    let (second, nanos) = (take(2, b'.')?, take(9, b'Z')?);
+    let seconds = (date.to_day()? * 24 + hour) * 3600 + minute * 60 + second;
+    let time = TimestampNs(seconds.checked_mul(1_000_000_000)?.checked_add(nanos)?);
+    // What no calendar or clock shows comes back as another day or hour.
+    let mut written = Vec::with_capacity(text.len());
+    push_time(&mut written, time);
+    (written == text.as_bytes()).then_some(time)
+}
+
+/// Takes a number of exactly `digits` digits, at most 19.
+fn take_digits(text: &[u8], digits: usize) -> Option<(u64, &[u8])> {
+    let (number, rest) = text.split_at_checked(digits)?;
+    let mut value = 0;
+    for byte in number {
+        let digit = byte.checked_sub(b'0').filter(|digit| *digit < 10)?;
+        value = value * 10 + u64::from(digit);
+    }
+    Some((value, rest))
+}
+
+/// Days from 1 March of the year 0 to 1970-01-01.
+const DAYS_TO_EPOCH: u64 = 719_468;
+
 struct Date {
     year: u64,
     /// `1..=12`.
@@ -124,12 +161,20 @@ struct Date {
 }
 
 impl Date {
+    /// Returns the day counted from 1970-01-01, the inverse of [`Self::of_day`]; `None` before it.
+    fn to_day(&self) -> Option<u64> {
+        let year = self.year.checked_sub(u64::from(self.month <= 2))?;
+        let march_month = (self.month + 9) % 12;
+        let day_of_year = (153 * march_month + 2) / 5 + self.day.checked_sub(1)?;
+        let days = 365 * year + year / 4 - year / 100 + year / 400 + day_of_year;
+        days.checked_sub(DAYS_TO_EPOCH)
+    }
+
     /// Returns the Gregorian date of a day counted from 1970-01-01.
     ///
     /// Counts in years that start on 1 March, so that the leap day is the last of its year, and in
     /// eras of 400 years, after which the calendar repeats: <https://howardhinnant.github.io/date_algorithms.html>.
     fn of_day(day: u64) -> Self {
-        const DAYS_TO_EPOCH: u64 = 719_468;
         const DAYS_PER_ERA: u64 = 146_097;
         let shifted = day + DAYS_TO_EPOCH;
         let era = shifted / DAYS_PER_ERA;
@@ -196,6 +241,14 @@ mod tests {
             prop_assert_eq!(&*text, &*String::from_utf8_lossy(&bytes));
             prop_assert_eq!(was_utf8, std::str::from_utf8(&bytes).is_ok());
             prop_assert!(out.iter().all(|byte| *byte >= 0x20 && *byte != 0x7f));
+        }
+
+        #[test]
+        fn every_time_is_read_as_it_was_written(time in any::<u64>()) {
+            let mut out = Vec::new();
+            push_time(&mut out, TimestampNs(time));
+            let text = String::from_utf8(out).unwrap();
+            prop_assert_eq!(parse_time(&text), Some(TimestampNs(time)));
         }
 
         #[test]

@@ -11,6 +11,7 @@ mod deliver;
 mod encode;
 mod failure;
 mod json;
+mod parts;
 mod settings;
 mod size;
 mod stream;

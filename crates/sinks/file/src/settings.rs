@@ -105,9 +105,11 @@ impl SinkSettings for FileSettings {
                 self.max_bytes.map(|size| size.0),
             ))
         };
+        // Asked once: the encoder and the deliverer must not differ on what a line is.
+        let (layout, name) = (self.layout(), self.path.display().to_string());
         Ok(SinkParts {
-            encoder: Arc::new(FileEncoderFactory::new(self.layout())),
-            deliver: Arc::new(FileDeliver::new(self.path.display().to_string(), target)),
+            encoder: Arc::new(FileEncoderFactory::new(layout)),
+            deliver: Arc::new(FileDeliver::new(name, layout, target)),
         })
     }
 

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use tailwater_record::TimestampNs;
+use tailwater_sink::put_selector;
 
-use crate::labels::put_selector;
 use crate::settings::Encoding;
 use crate::wire::{Fields, Malformed, Value, field};
 
@@ -117,7 +117,9 @@ fn decode_stream(stream: &[u8], records_left: &mut usize) -> Result<DecodedStrea
     let mut decoded = DecodedStream::default();
     for field in Fields::of(stream) {
         match known(field, "stream")? {
-            (field::STREAM_LABELS, value) => decoded.labels = text(value, "stream")?,
+            (field::STREAM_LABELS, value) => {
+                text(value, "stream")?.clone_into(&mut decoded.labels);
+            }
             (field::STREAM_ENTRY, Value::Bytes(entry)) => {
                 decoded.entries.push(decode_entry(entry, records_left)?);
             }
@@ -128,26 +130,41 @@ fn decode_stream(stream: &[u8], records_left: &mut usize) -> Result<DecodedStrea
 }
 
 fn decode_entry(entry: &[u8], records_left: &mut usize) -> Result<DecodedEntry, DecodeError> {
+    let mut metadata = Vec::new();
+    let (timestamp, line) = read_entry(entry, &mut metadata, records_left)?;
+    let metadata = metadata.into_iter();
+    Ok(DecodedEntry {
+        timestamp,
+        line: line.to_owned(),
+        metadata: metadata
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+    })
+}
+
+/// Reads one entry and adds its pairs to `metadata`; the entry and each pair take one of
+/// `records_left`.
+pub(crate) fn read_entry<'a>(
+    entry: &'a [u8],
+    metadata: &mut Vec<(&'a str, &'a str)>,
+    records_left: &mut usize,
+) -> Result<(TimestampNs, &'a str), DecodeError> {
     take_record(records_left)?;
-    let mut decoded = DecodedEntry {
-        timestamp: TimestampNs(0),
-        line: String::new(),
-        metadata: Vec::new(),
-    };
+    let (mut read_timestamp, mut line) = (TimestampNs(0), "");
     for field in Fields::of(entry) {
         match known(field, "entry")? {
             (field::ENTRY_TIMESTAMP, Value::Bytes(timestamp)) => {
-                decoded.timestamp = decode_timestamp(timestamp)?;
+                read_timestamp = decode_timestamp(timestamp)?;
             }
-            (field::ENTRY_LINE, value) => decoded.line = text(value, "entry")?,
+            (field::ENTRY_LINE, value) => line = text(value, "entry")?,
             (field::ENTRY_METADATA, Value::Bytes(pair)) => {
                 take_record(records_left)?;
-                decoded.metadata.push(decode_pair(pair)?);
+                metadata.push(decode_pair(pair)?);
             }
             _ => {}
         }
     }
-    Ok(decoded)
+    Ok((read_timestamp, line))
 }
 
 fn decode_timestamp(timestamp: &[u8]) -> Result<TimestampNs, DecodeError> {
@@ -167,8 +184,8 @@ fn decode_timestamp(timestamp: &[u8]) -> Result<TimestampNs, DecodeError> {
         .ok_or(malformed("timestamp"))
 }
 
-fn decode_pair(pair: &[u8]) -> Result<(String, String), DecodeError> {
-    let mut decoded = (String::new(), String::new());
+fn decode_pair(pair: &[u8]) -> Result<(&str, &str), DecodeError> {
+    let mut decoded = ("", "");
     for field in Fields::of(pair) {
         match known(field, "label pair")? {
             (field::PAIR_NAME, value) => decoded.0 = text(value, "label pair")?,
@@ -188,11 +205,9 @@ fn known<'a>(
     Ok((u8::try_from(field.number).unwrap_or(0), field.value))
 }
 
-fn text(value: Value<'_>, part: &'static str) -> Result<String, DecodeError> {
+fn text<'a>(value: Value<'a>, part: &'static str) -> Result<&'a str, DecodeError> {
     match value {
-        Value::Bytes(bytes) => std::str::from_utf8(bytes)
-            .map(str::to_owned)
-            .map_err(|_| malformed(part)),
+        Value::Bytes(bytes) => std::str::from_utf8(bytes).map_err(|_| malformed(part)),
         Value::Varint(_) | Value::Fixed => Err(malformed(part)),
     }
 }

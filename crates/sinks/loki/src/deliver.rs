@@ -9,7 +9,7 @@ use reqwest::header::{
 };
 use reqwest::{Client, Response, Url};
 use tailwater_record::EncodedBatch;
-use tailwater_sink::{Deliver, DeliverError, DeliverFuture, Delivered, SplitError};
+use tailwater_sink::{DecodedRecord, Deliver, DeliverError, DeliverFuture, Delivered, SplitError};
 
 use crate::answer::{Answer, judge};
 use crate::credentials::Credentials;
@@ -98,6 +98,35 @@ impl Deliver for LokiDeliver {
         match self.encoding {
             Encoding::Protobuf => crate::protobuf::split(body, first_records),
             Encoding::Json => crate::json::split(body, first_records, self.gzip_level),
+        }
+    }
+
+    fn retain(
+        &self,
+        body: &Bytes,
+        keep: &mut dyn FnMut(u32) -> bool,
+    ) -> Result<Option<Bytes>, SplitError> {
+        match self.encoding {
+            Encoding::Protobuf => crate::protobuf::retain(body, keep),
+            Encoding::Json => crate::json::retain(body, keep, self.gzip_level),
+        }
+    }
+
+    fn decode(
+        &self,
+        body: &Bytes,
+        each: &mut dyn FnMut(DecodedRecord<'_>),
+    ) -> Result<(), SplitError> {
+        match self.encoding {
+            Encoding::Protobuf => crate::protobuf::decode(body, each),
+            Encoding::Json => crate::json::decode(body, each),
+        }
+    }
+
+    fn wire(&self) -> &'static str {
+        match self.encoding {
+            Encoding::Protobuf => "loki-protobuf-snappy",
+            Encoding::Json => "loki-json-gzip",
         }
     }
 

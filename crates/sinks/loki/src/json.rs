@@ -4,13 +4,16 @@
 //! {"streams":[{"stream":{"job":"x"},"values":[["<ns>","line",{"name":"value"}]]}]}
 //! ```
 
+mod parts;
+
+pub(crate) use parts::{decode, retain, split};
+
 use std::io::{Read as _, Write as _};
 
 use bytes::Bytes;
 use flate2::Compression;
-use serde_json::value::RawValue;
 use tailwater_record::{LabelSet, RecordView};
-use tailwater_sink::{Encode, EncodeStats, Encoded, SplitError};
+use tailwater_sink::{Encode, EncodeStats, Encoded};
 
 use crate::labels::LabelCache;
 use crate::protobuf::replace_invalid;
@@ -154,80 +157,6 @@ pub(crate) fn decompress(body: &[u8]) -> Result<Vec<u8>, &'static str> {
     Ok(plain)
 }
 
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Push<'a> {
-    #[serde(borrow)]
-    streams: Vec<Stream<'a>>,
-}
-
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Stream<'a> {
-    #[serde(borrow)]
-    stream: &'a RawValue,
-    #[serde(borrow)]
-    values: Vec<&'a RawValue>,
-}
-
-/// Cuts a body after its first records.
-///
-/// # Errors
-/// Where the body was not sealed by [`JsonEncoder`] or a split, or has no more records than that.
-pub(crate) fn split(
-    body: &Bytes,
-    first_records: u32,
-    level: u32,
-) -> Result<(Bytes, Bytes), SplitError> {
-    let fail = |reason| SplitError {
-        body_bytes: body.len(),
-        reason,
-    };
-    let plain = decompress(body).map_err(fail)?;
-    let push: Push<'_> = serde_json::from_slice(&plain)
-        .map_err(|_| fail("not a push request as this sink writes it"))?;
-    let mut left = usize::try_from(first_records).unwrap_or(usize::MAX);
-    let (mut first, mut second) = (Vec::new(), Vec::new());
-    for stream in &push.streams {
-        let (head, tail) = stream
-            .values
-            .split_at_checked(left)
-            .unwrap_or((&stream.values, &[]));
-        left -= head.len();
-        put_values(&mut first, stream.stream, head);
-        put_values(&mut second, stream.stream, tail);
-    }
-    if left > 0 || second.is_empty() {
-        return Err(fail("fewer records than the split asks for"));
-    }
-    let close = |mut half: Vec<u8>| {
-        half.extend_from_slice(b"]}");
-        compress(&half, Compression::new(level))
-    };
-    Ok((close(first), close(second)))
-}
-
-/// Adds values of one stream, as they stand, to a half.
-fn put_values(half: &mut Vec<u8>, labels: &RawValue, values: &[&RawValue]) {
-    if values.is_empty() {
-        return;
-    }
-    let between: &[u8] = if half.is_empty() {
-        b"{\"streams\":["
-    } else {
-        b","
-    };
-    half.extend_from_slice(between);
-    put_stream_head(half, labels.get().as_bytes());
-    for (index, value) in values.iter().enumerate() {
-        if index > 0 {
-            half.push(b',');
-        }
-        half.extend_from_slice(value.get().as_bytes());
-    }
-    half.extend_from_slice(b"]}");
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -276,6 +205,80 @@ mod tests {
             r#"{"streams":[{"stream":{"host":"h","job":"b"},"values":[["9","three\t\u0001",{"offset":"5"}]]}]}"#
         );
         assert!(text(&first).ends_with(r#""values":[["8","two �"]]}]}"#));
+    }
+
+    #[test]
+    fn what_is_left_of_a_stream_stands_under_its_labels_and_an_empty_one_is_left_out() {
+        let a = LabelSet::new([("job", "a")]).unwrap();
+        let none = LabelSet::new::<&str, &str>([]).unwrap();
+        let mut encoder = JsonEncoder::new(1);
+        for (labels, timestamp) in [(&a, 1), (&none, 2), (&a, 3), (&a, 4)] {
+            encoder.append(&record(labels, timestamp, b"x", &[]));
+        }
+        let body = encoder.seal().body;
+        let kept = |keep: fn(u32) -> bool| retain(&body, &mut |index| keep(index), 1).unwrap();
+        assert_eq!(
+            text(&kept(|index| index != 1 && index != 2).unwrap()),
+            concat!(
+                r#"{"streams":[{"stream":{"job":"a"},"values":[["1","x"]]},"#,
+                r#"{"stream":{"job":"a"},"values":[["4","x"]]}]}"#
+            )
+        );
+        assert_eq!(kept(|_| false), None);
+        let mut labels = Vec::new();
+        decode(&body, &mut |record| labels.push(record.labels.to_owned())).unwrap();
+        assert_eq!(labels, [r#"{job="a"}"#, "", r#"{job="a"}"#, r#"{job="a"}"#]);
+    }
+
+    #[test]
+    fn a_body_that_another_wrote_is_neither_chosen_from_nor_decoded() {
+        let pack = |plain: &str| compress(plain.as_bytes(), Compression::new(1));
+        let stream = |labels: &str, values: &str| {
+            pack(&format!(
+                r#"{{"streams":[{{"stream":{labels},"values":{values}}}]}}"#
+            ))
+        };
+        let foreign = "not a push request as this sink writes it";
+        let nested = "[".repeat(100_000);
+        for body in [
+            pack("[]"),
+            pack(r#"{"streams":[],"more":1}"#),
+            stream("{}", "{}"),
+            pack(&nested),
+            stream("{}", &nested),
+        ] {
+            assert_eq!(retain(&body, &mut |_| true, 1).unwrap_err().reason, foreign);
+            assert_eq!(decode(&body, &mut |_| ()).unwrap_err().reason, foreign);
+        }
+        // A choice looks no deeper than it has to.
+        for body in [
+            stream("{}", r#"[["1"]]"#),
+            stream("{}", r#"[["1","x",{},0]]"#),
+            stream("{}", r#"[["-1","x"]]"#),
+            stream("{}", r#"[[1,"x"]]"#),
+            stream("7", r#"[["1","x"]]"#),
+        ] {
+            assert_eq!(decode(&body, &mut |_| ()).unwrap_err().reason, foreign);
+        }
+        let torn = Bytes::from_static(b"\x1f\x8b\x08torn");
+        let reason = "not a gzip body";
+        assert_eq!(retain(&torn, &mut |_| true, 1).unwrap_err().reason, reason);
+        assert_eq!(decode(&torn, &mut |_| ()).unwrap_err().reason, reason);
+    }
+
+    #[test]
+    fn a_body_that_a_few_bytes_become_is_decompressed_no_further_than_any_batch() {
+        // Members of gzip that follow each other are not read, so one must be that large.
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), Compression::new(1));
+        let zeros = vec![b' '; 1 << 20];
+        for _ in 0..=MAX_BODY_BYTES >> 20 {
+            encoder.write_all(&zeros).unwrap();
+        }
+        let body = Bytes::from(encoder.finish().unwrap());
+        let reason = "larger than any batch";
+        assert_eq!(split(&body, 1, 1).unwrap_err().reason, reason);
+        assert_eq!(retain(&body, &mut |_| true, 1).unwrap_err().reason, reason);
+        assert_eq!(decode(&body, &mut |_| ()).unwrap_err().reason, reason);
     }
 
     #[test]

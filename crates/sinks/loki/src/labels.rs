@@ -1,7 +1,5 @@
 //! Label sets as text, rendered once for the last few streams.
 
-use std::fmt::Write as _;
-
 use tailwater_record::LabelSet;
 
 /// Streams whose text is kept: more than the files that one turn over quiet files interleaves, and few
@@ -52,83 +50,9 @@ impl LabelCache {
     }
 }
 
-/// Appends labels as Loki's parser reads them: `{a="x", b="y"}`, values quoted as Go quotes them.
-pub(crate) fn put_selector<'a>(
-    text: &mut String,
-    labels: impl Iterator<Item = (&'a str, &'a str)>,
-) {
-    text.push('{');
-    for (index, (name, value)) in labels.enumerate() {
-        if index > 0 {
-            text.push_str(", ");
-        }
-        text.push_str(name);
-        text.push('=');
-        put_quoted(text, value);
-    }
-    text.push('}');
-}
-
-/// Quotes a value as `strconv.Quote` of Go does.
-///
-/// A character that cannot be printed is escaped by its number. Which those are depends on the Unicode
-/// tables of a version; the value that a parser reads does not.
-fn put_quoted(text: &mut String, value: &str) {
-    text.push('"');
-    for char in value.chars() {
-        match char {
-            '"' => text.push_str("\\\""),
-            '\\' => text.push_str("\\\\"),
-            '\n' => text.push_str("\\n"),
-            '\r' => text.push_str("\\r"),
-            '\t' => text.push_str("\\t"),
-            '\u{7}' => text.push_str("\\a"),
-            '\u{8}' => text.push_str("\\b"),
-            '\u{B}' => text.push_str("\\v"),
-            '\u{C}' => text.push_str("\\f"),
-            ' '..='~' => text.push(char),
-            _ if char.is_ascii() => put_number(text, "\\x", 2, char),
-            _ if is_printable(char) => text.push(char),
-            '\u{80}'..='\u{FFFF}' => put_number(text, "\\u", 4, char),
-            _ => put_number(text, "\\U", 8, char),
-        }
-    }
-    text.push('"');
-}
-
-fn put_number(text: &mut String, prefix: &str, digits: usize, char: char) {
-    let number = u32::from(char);
-    write!(text, "{prefix}{number:0digits$x}").expect("writing to a string cannot fail");
-}
-
-/// Rust's `Debug` escapes what is not printable, as Go does.
-fn is_printable(char: char) -> bool {
-    char.escape_debug().count() == 1
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn selector(pairs: &[(&str, &str)]) -> String {
-        let mut text = String::new();
-        put_selector(&mut text, pairs.iter().copied());
-        text
-    }
-
-    #[test]
-    fn values_are_quoted_as_go_quotes_them() {
-        assert_eq!(selector(&[]), "{}");
-        assert_eq!(selector(&[("a", "x"), ("b", "y z")]), r#"{a="x", b="y z"}"#);
-        assert_eq!(
-            selector(&[("a", "\"\\\n\r\t\u{7}\u{8}\u{B}\u{C}")]),
-            r#"{a="\"\\\n\r\t\a\b\v\f"}"#
-        );
-        assert_eq!(
-            selector(&[("a", "\u{0}\u{7F}\u{85}é日\u{200B}\u{E0001}")]),
-            r#"{a="\x00\x7f\u0085é日\u200b\U000e0001"}"#
-        );
-    }
 
     #[test]
     fn label_sets_are_rendered_once_and_the_oldest_gives_way() {

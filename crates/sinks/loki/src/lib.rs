@@ -32,3 +32,15 @@ pub const MAX_BODY_BYTES: usize = 256 << 20;
 /// Capacity an encoder keeps from one batch to the next, in bytes: one enormous batch must not be
 /// paid for until the agent stops.
 pub(crate) const MAX_KEPT_BYTES: usize = 4 << 20;
+
+/// Why a body that another wrote is refused.
+const FOREIGN: &str = "not a push request as this sink writes it";
+
+/// Why a body is not cut where there is nothing to cut.
+const TOO_FEW: &str = "fewer records than the split asks for";
+
+/// Returns what makes the error of a body that cannot be taken apart.
+fn refusal(body: &[u8]) -> impl Fn(&'static str) -> tailwater_sink::SplitError + Copy {
+    let body_bytes = body.len();
+    move |reason| tailwater_sink::SplitError { body_bytes, reason }
+}

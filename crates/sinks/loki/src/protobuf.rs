@@ -8,14 +8,18 @@
 //! LabelPair     { string name = 1; string value = 2 }
 //! ```
 
+mod parts;
+
+pub(crate) use parts::{decode, retain, split};
+
 use bytes::Bytes;
 use tailwater_record::{LabelSet, RecordView};
-use tailwater_sink::{Encode, EncodeStats, Encoded, SplitError};
+use tailwater_sink::{Encode, EncodeStats, Encoded, put_selector};
 
-use crate::labels::{LabelCache, put_selector};
+use crate::labels::LabelCache;
 use crate::wire::{
-    Fields, Value, begin_stream, end_stream, field, field_len, padded_varint, put_bytes,
-    put_varint, tag_bytes, tag_varint,
+    begin_stream, end_stream, field, field_len, padded_varint, put_bytes, put_varint, tag_bytes,
+    tag_varint,
 };
 use crate::{MAX_BODY_BYTES, MAX_KEPT_BYTES};
 
@@ -232,90 +236,6 @@ pub(crate) fn decompress(body: &[u8]) -> Result<Vec<u8>, &'static str> {
     snap::raw::Decoder::new()
         .decompress_vec(body)
         .map_err(not_snappy)
-}
-
-/// Cuts a body after its first records.
-///
-/// # Errors
-/// Where the body was not sealed by [`ProtobufEncoder`] or a split, or has no more records than that.
-pub(crate) fn split(body: &Bytes, first_records: u32) -> Result<(Bytes, Bytes), SplitError> {
-    let fail = |reason| SplitError {
-        body_bytes: body.len(),
-        reason,
-    };
-    let plain = decompress(body).map_err(fail)?;
-    let mut halves = Halves::new(first_records);
-    for stream in Fields::of(&plain) {
-        let content = stream.ok().and_then(|stream| match stream.value {
-            Value::Bytes(content) if stream.number == u64::from(field::PUSH_STREAM) => {
-                Some(content)
-            }
-            Value::Bytes(_) | Value::Varint(_) | Value::Fixed => None,
-        });
-        content
-            .and_then(|content| halves.add_stream(content))
-            .ok_or_else(|| fail("not a push request as this sink writes it"))?;
-    }
-    if halves.first_left > 0 || halves.second.is_empty() {
-        return Err(fail("fewer records than the split asks for"));
-    }
-    let mut block = BlockWriter::new();
-    Ok((
-        block.compress(&halves.first),
-        block.compress(&halves.second),
-    ))
-}
-
-/// The two bodies that a split makes.
-struct Halves {
-    first: Vec<u8>,
-    second: Vec<u8>,
-    /// Records that still go into `first`.
-    first_left: u32,
-}
-
-impl Halves {
-    fn new(first_records: u32) -> Self {
-        Self {
-            first: Vec::new(),
-            second: Vec::new(),
-            first_left: first_records,
-        }
-    }
-
-    /// Adds the entries of one stream to the halves they belong to, under its labels; `None` where it
-    /// is not a stream. A stream without entries is left out.
-    fn add_stream(&mut self, stream: &[u8]) -> Option<()> {
-        let mut fields = Fields::of(stream);
-        let labels = fields.next()?.ok()?;
-        if labels.number != u64::from(field::STREAM_LABELS) {
-            return None;
-        }
-        let (mut open_first, mut open_second) = (None, None);
-        for entry in fields {
-            let entry = entry.ok()?;
-            if entry.number != u64::from(field::STREAM_ENTRY) {
-                return None;
-            }
-            let (half, open) = if self.first_left > 0 {
-                self.first_left -= 1;
-                (&mut self.first, &mut open_first)
-            } else {
-                (&mut self.second, &mut open_second)
-            };
-            open.get_or_insert_with(|| begin_stream(half, labels.whole));
-            half.extend_from_slice(entry.whole);
-        }
-        for (half, open) in [
-            (&mut self.first, open_first),
-            (&mut self.second, open_second),
-        ] {
-            if let Some(len_at) = open {
-                end_stream(half, len_at);
-            }
-        }
-        Some(())
-    }
 }
 
 #[cfg(test)]

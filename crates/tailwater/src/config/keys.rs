@@ -100,16 +100,34 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("sinks.*.retry", "retry: { min_wait: 500ms, max_wait: 30s }"),
     ("sinks.*.retry.min_wait", "min_wait: 500ms"),
     ("sinks.*.retry.max_wait", "max_wait: 30s"),
-    ("sinks.*.when_full", "when_full: block"),
+    ("sinks.*.when_full", "when_full: spill"),
+    ("sinks.*.spill", "spill: { max_bytes: 2GiB, then: block }"),
+    ("sinks.*.spill.max_bytes", "max_bytes: 2GiB"),
+    ("sinks.*.spill.then", "then: drop_oldest"),
+    ("sinks.*.keep", "keep: [error, warn]"),
+    ("sinks.*.dead_letters", "dead_letters: { max_bytes: 64MiB }"),
+    ("sinks.*.dead_letters.max_bytes", "max_bytes: 64MiB"),
+    ("sources.*.when_full", "when_full: drop_oldest"),
+    ("sources.*.keep", "keep: [error, warn]"),
+    (
+        "sources.*.rate_limit",
+        "rate_limit: { bytes_per_second: 10MiB, when_exceeded: block }",
+    ),
+    (
+        "sources.*.rate_limit.bytes_per_second",
+        "bytes_per_second: 10MiB",
+    ),
+    (
+        "sources.*.rate_limit.lines_per_second",
+        "lines_per_second: 5000",
+    ),
+    ("sources.*.rate_limit.when_exceeded", "when_exceeded: drop"),
 ];
 
 /// Keys that an operator may know from elsewhere, and what is to be said about them.
 const NOT_HERE: &[(&str, &str)] = &[
     ("sources.*.stages", NOT_YET),
     ("sources.*.preset", NOT_YET),
-    ("sources.*.rate_limit", NOT_YET),
-    ("sources.*.when_full", NOT_YET),
-    ("sinks.*.spill", NOT_YET),
     (
         "sinks.*.type",
         "the kind of a sink is a key: `loki: { url: … }` in place of `type: loki`",

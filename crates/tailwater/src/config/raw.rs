@@ -218,6 +218,116 @@ pub struct RawSource {
     pub partial_line_timeout: Option<Lasting>,
     /// The sinks it feeds.
     pub sinks: Option<Vec<String>>,
+    /// What gives when a queue is full, in place of what the sink says.
+    pub when_full: Option<RawWhenFull>,
+    /// Levels whose records are dropped last, in place of what the sink says.
+    pub keep: Option<Vec<RawLevel>>,
+    /// How fast it may be read.
+    pub rate_limit: Option<RawRateLimit>,
+}
+
+/// What gives when a queue is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RawWhenFull {
+    /// Files are not read further.
+    Block,
+    /// What comes is dropped.
+    DropNewest,
+    /// What has waited longest is dropped.
+    DropOldest,
+    /// Batches go to disk.
+    Spill,
+}
+
+/// What gives when a spill is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RawThen {
+    /// Files are not read further.
+    #[default]
+    Block,
+    /// What comes is dropped.
+    DropNewest,
+    /// The oldest segment is dropped.
+    DropOldest,
+}
+
+/// A level of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RawLevel {
+    /// The finest.
+    Trace,
+    /// For finding out.
+    Debug,
+    /// As expected.
+    Info,
+    /// Not as expected.
+    Warn,
+    /// Something failed.
+    Error,
+    /// Everything failed.
+    Fatal,
+}
+
+/// What goes to disk for one sink.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawSpill {
+    /// The most that it may take, for each tenant.
+    pub max_bytes: Size,
+    /// What gives then.
+    pub then: RawThen,
+}
+
+impl Default for RawSpill {
+    fn default() -> Self {
+        Self {
+            max_bytes: Size(1 << 30),
+            then: RawThen::Block,
+        }
+    }
+}
+
+/// Where records go that a sink has refused for good.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawDeadLetters {
+    /// The most that they may take; 0 for none.
+    pub max_bytes: Size,
+}
+
+impl Default for RawDeadLetters {
+    fn default() -> Self {
+        Self {
+            max_bytes: Size(64 << 20),
+        }
+    }
+}
+
+/// How fast a source may be read.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawRateLimit {
+    /// Bytes of lines.
+    pub bytes_per_second: Option<Size>,
+    /// Lines.
+    pub lines_per_second: Option<u32>,
+    /// What happens to what comes faster.
+    #[serde(default)]
+    pub when_exceeded: RawWhenExceeded,
+}
+
+/// What happens to lines over a rate limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RawWhenExceeded {
+    /// They are read later.
+    #[default]
+    Block,
+    /// They are dropped.
+    Drop,
 }
 
 /// Where files that were never seen start.

@@ -1,5 +1,6 @@
 //! From what is written to what runs.
 
+mod policy;
 mod sink;
 mod source;
 
@@ -65,17 +66,16 @@ pub(super) fn check(
         );
     }
     let (sinks, written_paths) = sink::check_all(checker, &raw.sinks.0, raw.memory_limit);
-    let sink_names: Vec<&str> = raw.sinks.0.iter().map(|(name, _)| name.as_str()).collect();
     let mut sources = Vec::new();
     for (name, source) in &raw.sources.0 {
         let path = top.key("sources").key(name);
         check_name(checker, &path, name);
-        sources.extend(source::check(checker, &path, name, source, &sink_names));
+        sources.extend(source::check(checker, &path, name, source, &raw.sinks.0));
     }
     let mut excluded_paths = vec![absolute(&data_dir)];
     excluded_paths.extend(written_paths);
     Some(Config {
-        data_dir,
+        data_dir: data_dir.clone(),
         listen: listen?,
         shutdown_timeout: raw.shutdown_timeout.0,
         log: raw.log,
@@ -86,6 +86,7 @@ pub(super) fn check(
             workers: raw.workers,
             memory_limit_bytes: raw.memory_limit.0,
             checkpoint_interval: raw.checkpoint_interval.0,
+            data_dir: Some(data_dir),
         },
     })
 }

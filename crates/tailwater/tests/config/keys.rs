@@ -94,7 +94,7 @@ tailwater.yaml:4:5: unknown key `lables` in `sources.a`
 4 |     lables: { job: a }
   |     ^^^^^^ did you mean `labels`?
   |
-  = valid here: include, exclude, labels, path_label, structured_metadata, offset_metadata, tenant, read_from, ignore_older, encoding, max_line_bytes, over_limit, partial_line_timeout, sinks
+  = valid here: include, exclude, labels, path_label, structured_metadata, offset_metadata, tenant, read_from, ignore_older, encoding, max_line_bytes, over_limit, partial_line_timeout, sinks, when_full, keep, rate_limit
   = example: labels: { job: nginx }
 ",
     );
@@ -114,7 +114,7 @@ tailwater.yaml:4:5: unknown key `lokki` in `sinks.o`
 4 |     lokki: { url: "http://loki:3100" }
   |     ^^^^^ did you mean `loki`?
   |
-  = valid here: loki, file, batch, max_in_flight, queue, retry, when_full
+  = valid here: loki, file, batch, max_in_flight, queue, retry, when_full, spill, keep, dead_letters
   = example: loki: { url: "http://loki:3100" }
 "#,
     );
@@ -201,7 +201,7 @@ tailwater.yaml:4:5: unknown key `type` in `sinks.o`
   |     ^^^^
   |
   = help: the kind of a sink is a key: `loki: { url: … }` in place of `type: loki`
-  = valid here: loki, file, batch, max_in_flight, queue, retry, when_full
+  = valid here: loki, file, batch, max_in_flight, queue, retry, when_full, spill, keep, dead_letters
 ",
     );
 }
@@ -222,7 +222,7 @@ tailwater.yaml:4:5: unknown key `stages` in `sources.a`
   |     ^^^^^^
   |
   = help: this key is not in this version
-  = valid here: include, exclude, labels, path_label, structured_metadata, offset_metadata, tenant, read_from, ignore_older, encoding, max_line_bytes, over_limit, partial_line_timeout, sinks
+  = valid here: include, exclude, labels, path_label, structured_metadata, offset_metadata, tenant, read_from, ignore_older, encoding, max_line_bytes, over_limit, partial_line_timeout, sinks, when_full, keep, rate_limit
 ",
     );
 }

@@ -142,22 +142,81 @@ tailwater.yaml:4:18: `sinks.o.loki.url` cannot be used: must begin with `http://
 }
 
 #[test]
-fn a_way_to_be_full_of_a_later_version_is_said_to_be_one() {
+fn levels_to_keep_where_nothing_is_dropped_by_its_level_are_refused() {
     check(
         r#"sources: { a: { include: ["/x/*.log"] } }
 sinks:
   o:
     loki: { url: "http://loki:3100" }
     when_full: spill
+    keep: [error]
 "#,
         r"
-tailwater.yaml:5:16: `spill` is not in this version
+tailwater.yaml:6:5: `sinks.o.keep` has no effect here: no record is dropped by its level
   |
-5 |     when_full: spill
-  |                ^^^^^
+6 |     keep: [error]
+  |     ^^^^
   |
-  = help: this version has `block`: files are not read further until there is room
-  = example: when_full: block
+  = help: it goes with `when_full: drop_newest` or `drop_oldest`, or with a spill and `then: drop_newest`
+",
+    );
+}
+
+#[test]
+fn a_spill_that_is_too_small_and_a_level_that_is_none_are_refused() {
+    check(
+        r#"sources: { a: { include: ["/x/*.log"] } }
+sinks:
+  o:
+    loki: { url: "http://loki:3100" }
+    when_full: drop_oldest
+    spill: { max_bytes: 1KiB }
+"#,
+        r"
+tailwater.yaml:6:25: `sinks.o.spill.max_bytes` must be at least 1MiB
+  |
+6 |     spill: { max_bytes: 1KiB }
+  |                         ^^^^
+  |
+  = help: it holds what the sink does not take, for minutes or hours: give it room
+  = example: max_bytes: 2GiB
+",
+    );
+    check(
+        r#"sources: { a: { include: ["/x/*.log"] } }
+sinks:
+  o:
+    loki: { url: "http://loki:3100" }
+    when_full: drop_oldest
+    keep: [eror]
+"#,
+        r"
+tailwater.yaml:6:12: `sinks.o.keep[0]` is not one of the words it may be
+  |
+6 |     keep: [eror]
+  |            ^^^^ did you mean `error`?
+  |
+  = valid here: trace, debug, info, warn, error, fatal
+",
+    );
+}
+
+#[test]
+fn a_rate_limit_that_limits_nothing_is_refused() {
+    check(
+        r#"sources:
+  a:
+    include: ["/x/*.log"]
+    rate_limit: { when_exceeded: drop }
+sinks: { o: { loki: { url: "http://loki:3100" } } }
+"#,
+        r"
+tailwater.yaml:4:5: `sources.a.rate_limit` limits nothing
+  |
+4 |     rate_limit: { when_exceeded: drop }
+  |     ^^^^^^^^^^
+  |
+  = help: add `bytes_per_second: 10MiB` or `lines_per_second: 5000`
 ",
     );
 }
@@ -177,7 +236,7 @@ tailwater.yaml:5:16: `sinks.o.when_full` is not one of the words it may be
 5 |     when_full: blok
   |                ^^^^ did you mean `block`?
   |
-  = valid here: block
+  = valid here: block, drop_newest, drop_oldest, spill
 ",
     );
 }

@@ -1,8 +1,8 @@
 use proptest::prelude::*;
 use tailwater_record::{LabelSet, RecordView, Span, TimestampNs};
-use tailwater_sink::{Encode as _, Encoded};
+use tailwater_sink::{Encode as _, Encoded, MAX_PAIRS};
 
-use super::{ProtobufEncoder, decompress, labels_field, replace_invalid, split};
+use super::{ProtobufEncoder, decode, decompress, labels_field, replace_invalid, retain, split};
 
 fn set(job: &str) -> LabelSet {
     LabelSet::new([("job", job)]).unwrap()
@@ -140,6 +140,57 @@ fn a_body_that_another_wrote_is_not_split() {
 }
 
 #[test]
+fn a_body_that_another_wrote_is_neither_chosen_from_nor_decoded() {
+    let foreign = "not a push request as this sink writes it";
+    let check = |plain: &[u8]| {
+        let body = snap::raw::Encoder::new()
+            .compress_vec(plain)
+            .unwrap()
+            .into();
+        let retained = retain(&body, &mut |_| true).unwrap_err();
+        let decoded = decode(&body, &mut |_| ()).unwrap_err();
+        assert_eq!((retained.reason, decoded.reason), (foreign, foreign));
+    };
+    check(&[0x12, 0x00]);
+    check(&[0x0A, 0x05, 0x0A]);
+    check(&[0x0A, 0x02, 0x12, 0x00]);
+    // Labels that are no text, and labels and an entry that are numbers.
+    check(&[0x0A, 0x03, 0x0A, 0x01, 0xFF]);
+    check(&[0x0A, 0x02, 0x08, 0x01]);
+    check(&[0x0A, 0x04, 0x0A, 0x00, 0x10, 0x01]);
+    let huge = bytes::Bytes::from_static(&[0xFF, 0xFF, 0xFF, 0xFF, 0x0F]);
+    let too_large = "larger than any batch";
+    assert_eq!(retain(&huge, &mut |_| true).unwrap_err().reason, too_large);
+    assert_eq!(decode(&huge, &mut |_| ()).unwrap_err().reason, too_large);
+}
+
+#[test]
+fn a_record_of_more_pairs_than_any_has_is_not_decoded() {
+    let decoded = |pairs: usize| {
+        let metadata = vec![("", ""); pairs];
+        let mut seen = Vec::new();
+        decode(
+            &encode(&[(&set("a"), 1, b"x", &metadata)]).body,
+            &mut |record| seen.push(record.metadata.len()),
+        )
+        .map(|()| seen)
+    };
+    assert_eq!(decoded(MAX_PAIRS), Ok(vec![MAX_PAIRS]));
+    assert!(decoded(MAX_PAIRS + 1).is_err());
+}
+
+#[test]
+fn a_stream_without_labels_is_decoded_with_an_empty_selector() {
+    let none = LabelSet::new::<&str, &str>([]).unwrap();
+    let mut seen = Vec::new();
+    decode(&encode(&[(&none, 1, b"x", &[])]).body, &mut |record| {
+        seen.push((record.labels.to_owned(), record.line.to_vec()));
+    })
+    .unwrap();
+    assert_eq!(seen, [(String::new(), b"x".to_vec())]);
+}
+
+#[test]
 fn the_labels_of_a_stream_are_the_field_that_is_cached() {
     let labels = LabelSet::new([("b", "\""), ("a", "y")]).unwrap();
     let expected = [&[0x0A, 15][..], br#"{a="y", b="\""}"#].concat();
@@ -157,12 +208,21 @@ proptest! {
     }
 
     #[test]
-    fn a_body_of_any_bytes_is_split_or_refused_without_a_panic(
+    fn a_body_of_any_bytes_is_taken_apart_or_refused_without_a_panic(
         plain in prop::collection::vec(prop_oneof![any::<u8>(), 0x08..0x1B_u8, 0..6_u8], 0..200),
         first in 1..5_u32,
     ) {
         let block = snap::raw::Encoder::new().compress_vec(&plain).unwrap();
-        if let Ok((head, tail)) = split(&block.into(), first) {
+        let block = bytes::Bytes::from(block);
+        let mut records = 0;
+        let chosen = retain(&block, &mut |index| { records = index + 1; index % 2 == 0 });
+        let mut decoded = 0;
+        let read = decode(&block, &mut |record| decoded = record.index + 1);
+        if read.is_ok() {
+            prop_assert!(chosen.is_ok());
+            prop_assert_eq!(decoded, records);
+        }
+        if let Ok((head, tail)) = split(&block, first) {
             prop_assert!(!decompress(&head).unwrap().is_empty());
             prop_assert!(!decompress(&tail).unwrap().is_empty());
         }

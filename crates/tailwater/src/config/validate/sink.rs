@@ -9,13 +9,11 @@ use tailwater_sink::BackoffLimits;
 use super::super::checker::Checker;
 use super::super::raw::Size;
 use super::super::tree::KeyPath;
+use super::policy;
 use crate::registry::{AnySettings, RawSink};
 
 /// Batches of one sink that may be unanswered at once.
 const MAX_IN_FLIGHT: usize = 256;
-
-/// What an operator may want to happen at a full queue. Only the first is in this version.
-const WHEN_FULL: [&str; 4] = ["block", "drop_newest", "drop_oldest", "spill"];
 
 /// Checks the sinks; also returns the files that they write.
 pub(super) fn check_all(
@@ -46,7 +44,7 @@ pub(super) fn check_all(
             }
             written.push((file, name));
         }
-        configs.extend(build(checker, &path.key(kind), name, raw, settings));
+        configs.extend(build(checker, &path, kind, name, (raw, settings)));
     }
     check_memory(checker, sinks, memory_limit);
     (configs, written.into_iter().map(|(file, _)| file).collect())
@@ -77,11 +75,13 @@ fn check_kind<'r>(
 
 fn build(
     checker: &mut Checker<'_>,
-    path: &KeyPath,
+    sink_path: &KeyPath,
+    kind: &str,
     name: &str,
-    raw: &RawSink,
-    settings: &dyn AnySettings,
+    (raw, settings): (&RawSink, &dyn AnySettings),
 ) -> Option<SinkConfig> {
+    let path = sink_path.key(kind);
+    let policy = policy::of_sink(checker, sink_path, raw);
     match settings.build() {
         Ok(parts) => Some(SinkConfig {
             name: name.into(),
@@ -100,6 +100,8 @@ fn build(
                 min: raw.retry.min_wait.0,
                 max: raw.retry.max_wait.0,
             },
+            policy,
+            dead_letters_max_bytes: raw.dead_letters.max_bytes.0,
         }),
         Err(error) => {
             checker.fail_settings(&path.dotted(&error.key), &error.reason);
@@ -161,25 +163,6 @@ fn check_limits(checker: &mut Checker<'_>, path: &KeyPath, raw: &RawSink) {
             message,
             "the waits double from the first to the second",
         );
-    }
-    check_when_full(checker, &path.key("when_full"), raw.when_full.as_deref());
-}
-
-fn check_when_full(checker: &mut Checker<'_>, path: &KeyPath, when_full: Option<&str>) {
-    let [block, later @ ..] = WHEN_FULL;
-    match when_full {
-        None => {}
-        Some(word) if word == block => {}
-        Some(word) if later.contains(&word) => {
-            let help = "this version has `block`: files are not read further until there is room";
-            let written = checker.written(path).unwrap_or_default();
-            checker.fail(path, format!("`{written}` is not in this version"), help);
-        }
-        Some(_) => checker.fail_word(
-            path,
-            format!("`{path}` is not one of the words it may be"),
-            &[block],
-        ),
     }
 }
 

@@ -10,6 +10,8 @@ use tailwater_tailer::{Encoding, FrameConfig, OverLimit, Patterns};
 use super::super::checker::Checker;
 use super::super::raw::{Lasting, Named, RawEncoding, RawOverLimit, RawReadFrom, RawSource};
 use super::super::tree::KeyPath;
+use super::policy;
+use crate::registry::RawSink;
 
 /// Shortest limit of a line: the mark of a cut line must fit.
 const MIN_LINE_BYTES: u64 = 64;
@@ -29,7 +31,7 @@ pub(super) fn check(
     path: &KeyPath,
     name: &str,
     raw: &RawSource,
-    sinks: &[&str],
+    raw_sinks: &[(String, RawSink)],
 ) -> Option<SourceConfig> {
     check_labels(checker, path, raw);
     check_metadata(checker, path, raw);
@@ -42,7 +44,13 @@ pub(super) fn check(
         );
     }
     let frame = check_frame(checker, path, raw);
-    let sinks = check_sinks(checker, path, raw, sinks);
+    let names: Vec<&str> = raw_sinks.iter().map(|(name, _)| name.as_str()).collect();
+    let sinks = check_sinks(checker, path, raw, &names);
+    let policy = policy::of_source(checker, path, raw, raw_sinks, &sinks);
+    let rate_limit = raw
+        .rate_limit
+        .as_ref()
+        .map(|limit| policy::rate_limit(checker, &path.key("rate_limit"), limit));
     let patterns = check_patterns(checker, path, raw)?;
     Some(SourceConfig {
         name: name.into(),
@@ -60,6 +68,8 @@ pub(super) fn check(
         frame,
         partial_line_timeout: raw.partial_line_timeout.map(|timeout| timeout.0),
         sinks,
+        policy,
+        rate_limit,
     })
 }
 

@@ -1,0 +1,349 @@
+//! The desk: where what becomes of a batch is entered, once and in one place.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tailwater_failpoint::failpoint;
+use tailwater_position_store::{FileKey, Intent, IntentSpan, Intents};
+use tailwater_record::{BatchSpan, EncodedBatch, Marker, Span};
+
+use crate::books::{Books, Note, Outcome, RouteIndex};
+use crate::checkpoint::Positions;
+use crate::envelope::EnvelopeSpan;
+use crate::ledger::Ledger;
+use crate::outlet::Outlet;
+use crate::pipeline::Replay;
+use crate::queue::{Copied, Evicted, Taken};
+
+/// Refusals of one batch that are logged one by one.
+const MAX_LOGGED_REFUSALS: usize = 10;
+
+/// The note that holds a number above that of every batch.
+pub(crate) const NEXT_BATCH: &str = "next_batch";
+
+/// What all lanes share.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    pub(crate) books: Books,
+    pub(crate) ledger: Ledger,
+    pub(crate) positions: Arc<Positions>,
+    /// `None` where nothing is kept.
+    pub(crate) intents: Option<Mutex<Intents>>,
+    pub(crate) intent_failures: AtomicU64,
+    /// Nanoseconds from one record's timestamp to the next.
+    pub(crate) timestamp_step: AtomicU64,
+    /// Greater than the number of every batch.
+    pub(crate) next_batch: AtomicU64,
+}
+
+/// Where a span of a batch came from.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    /// `None` where the books do not know it any more.
+    pub(crate) route: Option<RouteIndex>,
+    pub(crate) path: Arc<Path>,
+    pub(crate) source: Arc<str>,
+    pub(crate) key: FileKey,
+    pub(crate) epoch: u32,
+    pub(crate) span: Span,
+    pub(crate) end_place: u8,
+    pub(crate) marker: Marker,
+    pub(crate) records: u32,
+    pub(crate) line_bytes: u64,
+}
+
+impl Origin {
+    /// Returns it as it stands on disk.
+    pub(crate) fn into_span(self) -> EnvelopeSpan {
+        EnvelopeSpan {
+            source: self.source,
+            path: self.path,
+            key: self.key,
+            epoch: self.epoch,
+            span: self.span,
+            end_place: self.end_place,
+            marker: self.marker,
+            records: self.records,
+            line_bytes: self.line_bytes,
+        }
+    }
+}
+
+/// A record that was refused for good.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rejected {
+    pub(crate) record_index: u32,
+    pub(crate) reason: &'static str,
+}
+
+impl Desk {
+    /// Notes what a batch is made of before it is first sent, so that it is made again after a crash.
+    /// Where that fails the batch is sent all the same: its repeat would not be recognized.
+    pub(crate) fn intend(&self, batch: &EncodedBatch, outlet: &Outlet) {
+        let Some(intents) = &self.intents else {
+            return;
+        };
+        failpoint("intent_before");
+        let spans = batch.spans.iter().filter_map(|span| {
+            let account = self.ledger.account(span.cursor)?;
+            Some(IntentSpan {
+                key: account.key,
+                epoch: account.epoch,
+                start: span.span.start,
+                end: span.span.end,
+                place: span.start_place,
+                records: span.records,
+                first_timestamp_ns: span.first_timestamp.0,
+            })
+        });
+        let intent = Intent {
+            batch: batch.id.0,
+            sink: Arc::clone(&outlet.name),
+            timestamp_step: u32::try_from(self.timestamp_step.load(Ordering::Relaxed)).unwrap_or(1),
+            spans: spans.collect(),
+        };
+        let appended = lock(intents).append(intent);
+        if let Err(error) = appended
+            && self.intent_failures.fetch_add(1, Ordering::Relaxed) == 0
+        {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "cannot note what is sent: after a crash it is sent again under other timestamps"
+            );
+        }
+        failpoint("intent_after");
+    }
+
+    fn forget_intent(&self, batch: &EncodedBatch) {
+        if let Some(intents) = &self.intents {
+            lock(intents).resolve(batch.id.0);
+        }
+    }
+
+    /// Takes up the intents that an earlier run has left; forgets those that positions cover.
+    pub(crate) fn replay(&self, found: Vec<Intent>) -> Replay {
+        let store = self.positions.lock();
+        let live: Vec<(Intent, Vec<IntentSpan>)> = found
+            .into_iter()
+            .map(|intent| {
+                let live = intent.live_spans(&store);
+                (intent, live)
+            })
+            .filter(|(_, live)| !live.is_empty())
+            .collect();
+        drop(store);
+        self.sweep_intents();
+        if !live.is_empty() {
+            tracing::info!(
+                batches = live.len(),
+                "what was in flight when the agent ended is sent again as it was"
+            );
+        }
+        Replay::new(live)
+    }
+
+    /// Returns what is stored beside the positions.
+    pub(crate) fn notes(&self) -> Vec<Note> {
+        let mut notes = self.books.notes();
+        let next_batch = self.next_batch.load(Ordering::Relaxed);
+        notes.push((NEXT_BATCH.to_owned(), next_batch.to_string().into_bytes()));
+        notes
+    }
+
+    /// Drops the intents that the positions cover by now.
+    pub(crate) fn sweep_intents(&self) {
+        let Some(intents) = &self.intents else {
+            return;
+        };
+        let mut intents = lock(intents);
+        let store = self.positions.lock();
+        let covered: Vec<u64> = intents
+            .live()
+            .filter(|intent| intent.live_spans(&store).is_empty())
+            .map(|intent| intent.batch)
+            .collect();
+        drop(store);
+        covered.into_iter().for_each(|batch| intents.resolve(batch));
+    }
+
+    /// Returns where the spans of a batch came from, in the order of its records.
+    pub(crate) fn origins(&self, taken: &Taken) -> Vec<Origin> {
+        let Some(spilled) = &taken.spilled else {
+            let spans = taken.batch.spans.iter();
+            return spans.map(|span| self.origin(span)).collect();
+        };
+        let of_span = |span: &EnvelopeSpan| Origin {
+            route: Some(self.books.route(&span.source, &spilled.sink)),
+            path: Arc::clone(&span.path),
+            source: Arc::clone(&span.source),
+            key: span.key,
+            epoch: span.epoch,
+            span: span.span,
+            end_place: span.end_place,
+            marker: span.marker,
+            records: span.records,
+            line_bytes: span.line_bytes,
+        };
+        spilled.spans.iter().map(of_span).collect()
+    }
+
+    /// Returns where a span of a cursor came from.
+    pub(crate) fn origin(&self, span: &BatchSpan) -> Origin {
+        let account = self.ledger.account(span.cursor);
+        let (route, path, source, key, epoch) = match account {
+            Some(account) => (
+                Some(account.route),
+                account.path,
+                account.source,
+                account.key,
+                account.epoch,
+            ),
+            None => (None, Path::new("").into(), "".into(), FileKey(0), 0),
+        };
+        Origin {
+            route,
+            path,
+            source,
+            key,
+            epoch,
+            span: span.span,
+            end_place: span.end_place,
+            marker: span.marker,
+            records: span.records,
+            line_bytes: span.line_bytes,
+        }
+    }
+
+    /// Enters what became of a delivered batch into the books, and moves the positions.
+    pub(crate) fn settle(
+        &self,
+        taken: &Taken,
+        origins: &[Origin],
+        rejected: &[Rejected],
+        outlet: &Outlet,
+    ) {
+        failpoint("settle");
+        report(taken, origins, rejected, outlet);
+        let outcomes = outcomes(origins, rejected);
+        if let Some(spilled) = &taken.spilled {
+            outlet.ack_spilled(spilled.seq, outcomes);
+            return;
+        }
+        outlet.queue.resolved(&taken.batch, |copied| match copied {
+            Copied::Durable(seq) => outlet.ack_spilled_quietly(seq, outcomes),
+            Copied::No | Copied::Unsynced(_) => {
+                self.books.settle(&outcomes);
+                self.positions
+                    .advance(self.ledger.resolve(&taken.batch.spans));
+                if let Copied::Unsynced(seq) = copied {
+                    outlet.ack_spilled_quietly(seq, Vec::new());
+                }
+            }
+        });
+        outlet.queue.ring();
+        self.forget_intent(&taken.batch);
+    }
+
+    /// Counts what a policy has dropped, and moves the positions over it.
+    pub(crate) fn settle_evicted(&self, evicted: &[Evicted], reason: &'static str) {
+        for evicted in evicted {
+            for span in &evicted.spans {
+                if let Some(account) = self.ledger.account(span.cursor) {
+                    self.books
+                        .drop_records(account.route, u64::from(span.records), reason);
+                }
+            }
+            if evicted.is_whole {
+                self.positions.advance(self.ledger.resolve(&evicted.spans));
+            }
+        }
+    }
+}
+
+/// Adds up what became of the records of a batch, by route.
+fn outcomes(origins: &[Origin], rejected: &[Rejected]) -> Vec<Outcome> {
+    let mut by_route: BTreeMap<RouteIndex, Outcome> = BTreeMap::new();
+    let mut first_record = 0_u32;
+    for origin in origins {
+        let indexes = first_record..first_record.saturating_add(origin.records);
+        first_record = indexes.end;
+        let Some(route) = origin.route else {
+            continue;
+        };
+        let outcome = by_route.entry(route).or_insert_with(|| Outcome {
+            route,
+            ..Outcome::default()
+        });
+        outcome.records += u64::from(origin.records);
+        let mut is_whole = true;
+        for rejected in rejected
+            .iter()
+            .filter(|rejected| indexes.contains(&rejected.record_index))
+        {
+            is_whole = false;
+            *outcome
+                .rejected
+                .entry(Cow::Borrowed(rejected.reason))
+                .or_default() += 1;
+        }
+        if is_whole {
+            outcome.acked_bytes += origin.line_bytes;
+        }
+    }
+    by_route.into_values().collect()
+}
+
+/// Names the refused records by file and offset, never by content.
+fn report(taken: &Taken, origins: &[Origin], rejected: &[Rejected], outlet: &Outlet) {
+    for rejected in rejected.iter().take(MAX_LOGGED_REFUSALS) {
+        let record = record_at(origins, &taken.batch.record_ends, rejected.record_index);
+        let path = record.map(|(origin, _)| origin.path.display().to_string());
+        let offset = record.map(|(_, span)| span.start);
+        tracing::error!(
+            sink = &*outlet.name,
+            path,
+            offset,
+            reason = rejected.reason,
+            "record rejected by the sink for good"
+        );
+    }
+    let suppressed = rejected.len().saturating_sub(MAX_LOGGED_REFUSALS);
+    if suppressed > 0 {
+        tracing::error!(sink = &*outlet.name, suppressed, "more records rejected");
+    }
+}
+
+/// Returns where a record of a batch came from, and its bytes.
+pub(crate) fn record_at<'o>(
+    origins: &'o [Origin],
+    record_ends: &[u32],
+    record_index: u32,
+) -> Option<(&'o Origin, Span)> {
+    let mut first_index = 0_u32;
+    for origin in origins {
+        let next_index = first_index.checked_add(origin.records)?;
+        if record_index >= next_index {
+            first_index = next_index;
+            continue;
+        }
+        let index = usize::try_from(record_index).ok()?;
+        let end = u64::from(*record_ends.get(index)?);
+        let before = (record_index > first_index)
+            .then(|| record_ends.get(index.checked_sub(1)?))
+            .flatten();
+        let start = before.copied().map_or(0, u64::from);
+        let span = Span {
+            start: origin.span.start.checked_add(start)?,
+            end: origin.span.start.checked_add(end)?,
+        };
+        return Some((origin, span));
+    }
+    None
+}
+
+fn lock(intents: &Mutex<Intents>) -> MutexGuard<'_, Intents> {
+    intents.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,253 @@
+//! What was in flight when an earlier run ended is read again with the same boundaries and timestamps:
+//! the same bytes under the same number, so that a backend can recognize the repeat.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tailwater_batcher::Fill;
+use tailwater_position_store::{FileKey, Intent, IntentSpan};
+use tailwater_record::{BatchId, Level, RecordView, TimestampNs};
+use tailwater_tailer::{Chunk, FrameState, FrameStats, Framer, Now, ReadBuffer, Step};
+
+use super::Pipeline;
+use super::lane::{Metadata, Tally, enter_stats, seal_slot};
+
+/// The intents that an earlier run has left, as one thread works them off.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Replay {
+    intents: Vec<Pending>,
+    /// The first look at the files is over: what is found later has lost its number.
+    is_late: bool,
+}
+
+/// What is left of an intent.
+#[derive(Clone, Debug)]
+struct Pending {
+    batch: BatchId,
+    sink: Arc<str>,
+    step: u64,
+    spans: Vec<IntentSpan>,
+    /// No span of it was covered by positions.
+    is_whole: bool,
+}
+
+/// Where the cursors of a followed file are found.
+type Place = (u64, usize);
+
+impl Replay {
+    /// Takes over the spans of intents that positions do not cover; `intents` in the order of their
+    /// numbers.
+    pub(crate) fn new(intents: impl IntoIterator<Item = (Intent, Vec<IntentSpan>)>) -> Self {
+        let intents = intents.into_iter().map(|(intent, live)| Pending {
+            batch: BatchId(intent.batch),
+            sink: intent.sink,
+            step: u64::from(intent.timestamp_step),
+            is_whole: live.len() == intent.spans.len(),
+            spans: live,
+        });
+        Self {
+            intents: intents.collect(),
+            is_late: false,
+        }
+    }
+
+    /// Returns the last timestamp that was given to any record, rounded up to a whole step.
+    pub(super) fn last_timestamp(&self, step: u64) -> u64 {
+        let last = self.intents.iter().flat_map(|intent| {
+            let end = |span: &IntentSpan| {
+                let records = u64::from(span.records).saturating_mul(intent.step);
+                span.first_timestamp_ns.saturating_add(records)
+            };
+            intent.spans.iter().map(end)
+        });
+        let last = last.max().unwrap_or(0);
+        last.next_multiple_of(step.max(1))
+    }
+}
+
+impl Pipeline {
+    /// Reads again what was in flight, as far as the files are followed by now. Nothing else is read of
+    /// a file before.
+    pub(super) fn replay_found(&mut self, now: Now) {
+        if self.replay.intents.is_empty() {
+            return;
+        }
+        let places = self.places();
+        let is_late = std::mem::replace(&mut self.replay.is_late, true);
+        let mut left = Vec::new();
+        for mut intent in std::mem::take(&mut self.replay.intents) {
+            let before = intent.spans.len();
+            let (found, missing): (Vec<_>, Vec<_>) = std::mem::take(&mut intent.spans)
+                .into_iter()
+                .partition(|span| places.contains_key(&(span.key, Arc::clone(&intent.sink))));
+            let is_whole = intent.is_whole && !is_late && found.len() == before;
+            if !found.is_empty() {
+                self.replay_intent(&intent, &found, is_whole, &places, now.instant);
+            }
+            if !missing.is_empty() {
+                left.push(Pending {
+                    spans: missing,
+                    is_whole: false,
+                    ..intent
+                });
+            }
+        }
+        self.replay.intents = left;
+    }
+
+    /// Returns the cursors by file and sink.
+    fn places(&self) -> HashMap<(FileKey, Arc<str>), Place> {
+        let mut places = HashMap::new();
+        for file in self.tailer.files() {
+            for (index, cursor) in file.cursors.iter().enumerate() {
+                if let Some(lane) = self.plan.lane(cursor.sink) {
+                    let name = Arc::clone(&lane.outlet.name);
+                    places.insert((cursor.route.key, name), (file.id, index));
+                }
+            }
+        }
+        places
+    }
+
+    fn replay_intent(
+        &mut self,
+        intent: &Pending,
+        spans: &[IntentSpan],
+        is_whole: bool,
+        places: &HashMap<(FileKey, Arc<str>), Place>,
+        now: Instant,
+    ) {
+        let mut slots: Vec<usize> = Vec::new();
+        let mut is_same = is_whole;
+        for span in spans {
+            let place = places.get(&(span.key, Arc::clone(&intent.sink)));
+            let slot = place.and_then(|place| self.replay_span(*place, span, intent.step, now));
+            match slot {
+                Some(slot) if !slots.contains(&slot) => slots.push(slot),
+                Some(_) => {}
+                None => is_same = false,
+            }
+        }
+        is_same &= slots.len() == 1;
+        for slot in slots {
+            let Some(slot) = self.slots.get_mut(slot) else {
+                continue;
+            };
+            if let Some(end) = self.plan.lane(slot.sink) {
+                let id = is_same.then_some(intent.batch);
+                seal_slot(slot, end, &self.desk, id, now);
+            }
+        }
+    }
+
+    /// Reads one span into the open batch of its lane; returns that. `None` where the cursor does not
+    /// stand at its start, or the file does not reach its end any more: it is then read as usual.
+    fn replay_span(
+        &mut self,
+        (id, index): Place,
+        span: &IntentSpan,
+        step: u64,
+        now: Instant,
+    ) -> Option<usize> {
+        let file = self.tailer.file_mut(id)?;
+        let is_there = file.look_at_len().is_some_and(|len| len >= span.end);
+        let cursor = file.cursors.get_mut(index)?;
+        if cursor.offset != span.start || !is_there {
+            return None;
+        }
+        cursor.frame = FrameState::from_code(span.place);
+        let slot = cursor.route.batch;
+        let mut timestamp = span.first_timestamp_ns;
+        let mut buffer = std::mem::replace(&mut self.buffer, ReadBuffer::empty());
+        let mut at = span.start;
+        while at < span.end {
+            let step_taken = match self.tailer.read_again(id, index, &mut buffer, now) {
+                Step::Chunk(chunk) => {
+                    let chunk = chunk.until(span.end);
+                    self.replay_chunk(id, index, &chunk, &mut timestamp, step, now)
+                }
+                Step::Replaced { lost_bytes } => {
+                    self.start_again(id, &lost_bytes);
+                    None
+                }
+                Step::AtEnd | Step::Gated | Step::Failed(_) => None,
+            };
+            match step_taken.filter(|offset| *offset > at) {
+                Some(offset) => at = offset,
+                None => break,
+            }
+        }
+        self.buffer = buffer;
+        (at >= span.end).then_some(slot)
+    }
+
+    /// Frames a chunk with the timestamps that its lines had; returns the offset after it.
+    fn replay_chunk(
+        &mut self,
+        id: u64,
+        index: usize,
+        chunk: &Chunk<'_>,
+        timestamp: &mut u64,
+        step: u64,
+        now: Instant,
+    ) -> Option<u64> {
+        let file = self.tailer.file_mut(id)?;
+        let source = self.plan.sources.get(file.source)?;
+        let encoding = file.encoding;
+        let cursor = file.cursors.get_mut(index)?;
+        let route = &cursor.route;
+        let slot = self.slots.get_mut(route.batch)?;
+        let keep = self
+            .plan
+            .lane(slot.sink)?
+            .outlet
+            .queue
+            .policy()
+            .keep
+            .clone();
+        let metadata = Metadata::of(source);
+        let mut digits = [0_u8; 20];
+        let mut stats = FrameStats::default();
+        let mut tally = Tally::new(route.book);
+        slot.batch
+            .start_span(route.cursor, chunk.offset, cursor.frame.code(), now);
+        let mut framer = Framer::new(
+            &source.frame,
+            encoding,
+            &mut cursor.frame,
+            chunk.bytes(),
+            chunk.offset,
+            chunk.end,
+            &mut self.scratch,
+            &mut stats,
+        );
+        while let Some(framed) = framer.next() {
+            tally.add(framed.line, false);
+            if !keep.is_empty() {
+                let level = Level::detect(framed.line);
+                slot.kept.push(level.is_some_and(|level| keep.holds(level)));
+            }
+            let with_offset = metadata.with_offset(framed.span.start, &mut digits);
+            let record = RecordView {
+                line: framed.line,
+                span: framed.span,
+                timestamp: TimestampNs(*timestamp),
+                labels: &route.labels,
+                metadata: with_offset
+                    .as_ref()
+                    .map_or(metadata.fixed(), Metadata::fixed),
+            };
+            // It was full, or due, where the intent ends.
+            let (Fill::HasRoom | Fill::IsFull) = slot.batch.append(&record);
+            *timestamp = timestamp.saturating_add(step);
+        }
+        let (offset, place) = (framer.offset(), framer.state().code());
+        let marker = chunk.marker_at(offset);
+        slot.batch.end_span(offset, marker, place);
+        tally.enter(&self.desk);
+        enter_stats(&self.desk, route.book, &stats);
+        file.consume(index, offset, marker, false, now);
+        Some(offset)
+    }
+}
