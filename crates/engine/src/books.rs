@@ -249,6 +249,22 @@ impl Books {
         self.lock().spills.get(lane).cloned().unwrap_or_default()
     }
 
+    /// Returns the source and the sink of every route.
+    pub(crate) fn names(&self) -> Vec<(Arc<str>, Arc<str>)> {
+        let figures = self.lock();
+        let routes = figures.routes.iter();
+        routes
+            .map(|route| (Arc::clone(&route.source), Arc::clone(&route.sink)))
+            .collect()
+    }
+
+    /// Returns the source of a route.
+    pub(crate) fn source_of(&self, route: RouteIndex) -> Arc<str> {
+        let figures = self.lock();
+        let books = figures.routes.get(route);
+        books.map_or_else(|| "".into(), |books| Arc::clone(&books.source))
+    }
+
     /// Returns all figures as of one moment.
     pub(crate) fn snapshot(&self) -> Vec<RouteBooks> {
         self.lock().routes.clone()

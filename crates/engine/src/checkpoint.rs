@@ -11,7 +11,7 @@ use tailwater_position_store::{FileKey, Journal, Position, PositionStore, Stored
 use tailwater_record::FileIdentity;
 use tailwater_tailer::{Known, KnownFile, TailedFile};
 
-use crate::books::Note;
+use crate::books::{Books, Note};
 use crate::desk::Desk;
 use crate::envelope::EnvelopeSpan;
 use crate::ledger::Moved;
@@ -95,19 +95,22 @@ impl Positions {
     }
 
     /// Takes over positions that have moved; durable with the next checkpoint.
-    pub(crate) fn advance(&self, moved: Vec<Moved>) {
+    pub(crate) fn advance(&self, moved: Vec<Moved>, books: &Books) {
         if moved.is_empty() {
             return;
         }
+        let names = books.names();
         let now_ns = crate::pipeline::unix_ns();
         let mut store = self.lock();
         for Moved {
             key,
-            sink,
+            route,
             position,
         } in moved
         {
-            store.set_position(key, &sink, position, now_ns);
+            if let Some((_, sink)) = names.get(route) {
+                store.set_position(key, sink, position, now_ns);
+            }
         }
     }
 

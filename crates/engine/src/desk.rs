@@ -197,7 +197,7 @@ impl Desk {
             Some(account) => (
                 Some(account.route),
                 account.path,
-                account.source,
+                self.books.source_of(account.route),
                 account.key,
                 account.epoch,
             ),
@@ -236,8 +236,8 @@ impl Desk {
             Copied::Durable(seq) => outlet.ack_spilled_quietly(seq, outcomes),
             Copied::No | Copied::Unsynced(_) => {
                 self.books.settle(&outcomes);
-                self.positions
-                    .advance(self.ledger.resolve(&taken.batch.spans));
+                let moved = self.ledger.resolve(&taken.batch.spans);
+                self.positions.advance(moved, &self.books);
                 if let Copied::Unsynced(seq) = copied {
                     outlet.ack_spilled_quietly(seq, Vec::new());
                 }
@@ -257,7 +257,8 @@ impl Desk {
                 }
             }
             if evicted.is_whole {
-                self.positions.advance(self.ledger.resolve(&evicted.spans));
+                let moved = self.ledger.resolve(&evicted.spans);
+                self.positions.advance(moved, &self.books);
             }
         }
     }

@@ -31,8 +31,6 @@ pub(crate) struct Account {
     pub(crate) key: FileKey,
     /// Of the file's content in the position store.
     pub(crate) epoch: u32,
-    pub(crate) sink: Arc<str>,
-    pub(crate) source: Arc<str>,
     pub(crate) path: Arc<Path>,
     pub(crate) progress: Arc<Progress>,
 }
@@ -41,7 +39,7 @@ pub(crate) struct Account {
 #[derive(Debug)]
 pub(crate) struct Moved {
     pub(crate) key: FileKey,
-    pub(crate) sink: Arc<str>,
+    pub(crate) route: RouteIndex,
     pub(crate) position: Position,
 }
 
@@ -198,10 +196,10 @@ impl Frontier {
         if self.is_closed {
             return None;
         }
-        let Account { key, sink, .. } = &self.account;
+        let Account { key, route, .. } = self.account;
         Some(Moved {
-            key: *key,
-            sink: Arc::clone(sink),
+            key,
+            route,
             position: Position {
                 offset: last.end,
                 marker: last.marker,

@@ -414,7 +414,7 @@ impl Pipeline {
             return;
         };
         let content = file.content;
-        let path: Arc<std::path::Path> = file.path.as_path().into();
+        let path = Arc::clone(&file.path);
         let lost: u64 = lost_bytes.iter().copied().max().unwrap_or(0);
         tracing::info!(path = %path.display(), lost, "file was truncated or replaced, reading from its start");
         for (cursor, lost) in file.cursors.iter_mut().zip(lost_bytes) {
@@ -438,8 +438,6 @@ impl Pipeline {
                     route: route.book,
                     key: route.key,
                     epoch,
-                    sink: Arc::clone(&name),
-                    source: "".into(),
                     path: Arc::clone(&path),
                     progress: Arc::clone(&route.progress),
                 },
@@ -538,8 +536,8 @@ impl Pipeline {
                 statuses.push(FileStatus {
                     source: source.name.to_string(),
                     sink: sink.outlet.name.to_string(),
-                    path: file.path.clone(),
-                    current_path: file.current.clone(),
+                    path: file.path.to_path_buf(),
+                    current_path: file.current.as_deref().map(std::path::Path::to_path_buf),
                     device: file.identity.device,
                     inode: file.identity.inode,
                     fingerprint: (

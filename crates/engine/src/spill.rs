@@ -207,7 +207,7 @@ impl Spill {
         self.outlet.queue.spilled(batch, is_on_the_wire, || {
             // The positions first: what the books hold of a spill is never ahead of them.
             let moved = self.desk.ledger.resolve(&batch.spans);
-            self.desk.positions.advance(moved);
+            self.desk.positions.advance(moved, &self.desk.books);
             failpoint("spill_enter");
             let appended = seq.saturating_add(1);
             self.desk.books.spill(&self.outlet.lane, appended, &records);

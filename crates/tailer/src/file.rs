@@ -7,7 +7,8 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::path::PathBuf;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tailwater_record::{FileId, FileIdentity, Fingerprint, Marker, WINDOW_BYTES};
@@ -93,10 +94,11 @@ pub struct TailedFile<R> {
     pub content: FileId,
     /// Index of the source it belongs to.
     pub source: usize,
-    /// The path it was found under; lines keep it as their label after a rename.
-    pub path: PathBuf,
+    /// The path it was found under; lines keep it as their label after a rename. Shared with whoever
+    /// needs it: paths are most of what an idle file costs.
+    pub path: Arc<Path>,
     /// The path it has now; `None` once it has no name in a watched directory.
-    pub current: Option<PathBuf>,
+    pub current: Option<Arc<Path>>,
     /// Who it is.
     pub identity: FileIdentity,
     /// How its bytes are read as text.
@@ -234,7 +236,7 @@ impl<R> TailedFile<R> {
     pub fn look_at_len(&self) -> Option<u64> {
         let stat = match (&self.descriptor, &self.current) {
             (Some(file), _) => rustix::fs::fstat(file).ok()?,
-            (None, Some(path)) => rustix::fs::stat(path).ok()?,
+            (None, Some(path)) => rustix::fs::stat(&**path).ok()?,
             (None, None) => return None,
         };
         u64::try_from(stat.st_size).ok()

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tailwater_record::{FileId, Fingerprint};
@@ -189,7 +190,7 @@ pub struct Tailer<R> {
     pub(crate) files: HashMap<TailId, Box<TailedFile<R>>>,
     pub(crate) by_inode: HashMap<(u64, u64), TailId>,
     /// The newest generation of each path.
-    pub(crate) live: HashMap<PathBuf, TailId>,
+    pub(crate) live: HashMap<Arc<Path>, TailId>,
     pub(crate) opened: BTreeSet<TailId>,
     /// Files that are looked at every poll interval.
     pub(crate) attention: BTreeSet<TailId>,
@@ -717,7 +718,7 @@ impl<R> Tailer<R> {
         }
         let Some(path) = file.current.clone() else {
             return Err(OpenError::NotFound {
-                path: file.path.clone(),
+                path: file.path.to_path_buf(),
             });
         };
         self.make_room();
@@ -728,7 +729,9 @@ impl<R> Tailer<R> {
         if (opened.device, opened.inode) != (file.identity.device, file.identity.inode) {
             // The names have changed since the last listing: the next one tells where it went.
             self.mark_parent(&path);
-            return Err(OpenError::NotFound { path });
+            return Err(OpenError::NotFound {
+                path: path.to_path_buf(),
+            });
         }
         file.descriptor = Some(opened.file);
         file.last_used = now;

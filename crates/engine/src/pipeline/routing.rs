@@ -96,9 +96,7 @@ impl Pipeline {
             route: route.book,
             key,
             epoch,
-            sink: name,
-            source: Arc::clone(&source.name),
-            path: file.path.as_path().into(),
+            path: Arc::clone(&file.path),
             progress: Arc::clone(&route.progress),
         };
         self.desk.ledger.open(cursor, account, position.offset);
@@ -151,7 +149,7 @@ impl Pipeline {
 
     /// Gives a file the routes of the new plan.
     fn reroute(&mut self, id: u64) {
-        let Some(path) = self.tailer.file_mut(id).map(|file| file.path.clone()) else {
+        let Some(path) = self.tailer.file_mut(id).map(|file| Arc::clone(&file.path)) else {
             return;
         };
         let Some(source_index) = self.tailer.source_of(&path) else {

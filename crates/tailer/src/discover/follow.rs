@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tailwater_record::{FileId, FileIdentity, Fingerprint, WINDOW_BYTES};
 
@@ -113,7 +114,16 @@ impl<R> crate::Tailer<R> {
             .get(source)
             .map_or(Encoding::Auto, |source| source.encoding)
             .resolve(&head);
-        let predecessor = self.live.insert(path.clone(), id);
+        // One allocation for all of the same path.
+        let path: Arc<Path> = path.into();
+        let current = if *current == *path {
+            Arc::clone(&path)
+        } else {
+            current.into()
+        };
+        // With its key: that of the generation before goes with it.
+        let predecessor = self.live.remove(&path);
+        self.live.insert(Arc::clone(&path), id);
         if let Some(before) = predecessor.and_then(|before| self.files.get_mut(&before)) {
             before.successor = Some(id);
         }

@@ -139,7 +139,7 @@ impl<R> crate::Tailer<R> {
             .filter_map(|tail| self.files.get(tail))
             .filter(|file| file.is_rotated() && self.live.get(&file.path) == Some(&file.id))
             .filter(|file| file.path.parent() == Some(&difference.directory))
-            .map(|file| file.path.clone())
+            .map(|file| file.path.to_path_buf())
             .collect();
         let mut paths: Vec<PathBuf> = paths.into_iter().collect();
         paths.sort_unstable();

@@ -34,7 +34,7 @@ impl<R> crate::Tailer<R> {
                 }
                 Kind::Link if difference.is_mine => {
                     self.consider_link(&path, now);
-                    let is_open = self.live.contains_key(&path);
+                    let is_open = self.live.contains_key(path.as_path());
                     self.set_entry(id, name, |entry| entry.pending = !is_open);
                 }
                 Kind::Link | Kind::File | Kind::Other => {}

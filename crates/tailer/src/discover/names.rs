@@ -30,7 +30,7 @@ impl<R> crate::Tailer<R> {
             let has_other_name = file
                 .current
                 .as_ref()
-                .is_some_and(|current| *current != path);
+                .is_some_and(|current| **current != path);
             if has_other_name && !difference.lost.contains(&tail) {
                 // A second name of the same file: its lines are read once, whichever is written to.
                 self.set_entry(id, name, |entry| entry.file = Some(tail));
@@ -43,13 +43,13 @@ impl<R> crate::Tailer<R> {
             let Some(file) = self.files.get_mut(&tail) else {
                 continue;
             };
-            if file.path == path {
+            if *file.path == path {
                 file.rotated_at = None;
-            } else if file.current.as_ref() != Some(&path) && file.rotated_at.is_none() {
+            } else if file.current.as_deref() != Some(&path) && file.rotated_at.is_none() {
                 file.rotated_at = Some(now.instant);
                 self.stats.rotations += 1;
             }
-            file.current = Some(path);
+            file.current = Some(path.into());
             file.is_out_of_sight = false;
             if file.is_rotated() && !file.is_drained() {
                 self.attention.insert(tail);
@@ -97,7 +97,7 @@ impl<R> crate::Tailer<R> {
                 .names
                 .iter()
                 .filter(|(_, entry)| entry.file == Some(tail));
-            names.next().map(|(name, _)| dir.path.join(name))
+            names.next().map(|(name, _)| dir.path.join(name).into())
         });
         if left.is_some() {
             file.current = left;
@@ -123,7 +123,7 @@ impl<R> crate::Tailer<R> {
             for cursor in &mut file.cursors {
                 cursor.is_drained = true;
             }
-            let (source, path, successor) = (file.source, file.path.clone(), file.successor);
+            let (source, path, successor) = (file.source, file.path.to_path_buf(), file.successor);
             if bytes > 0 {
                 self.changes.push(Change::Lost {
                     source,

@@ -319,7 +319,7 @@ impl Host {
 
     fn frame(&mut self, id: u64, index: usize, chunk: &Chunk<'_>, now: Now) -> (bool, u64) {
         let file = self.tailer.as_mut().unwrap().file_mut(id).unwrap();
-        let (path, encoding) = (file.path.clone(), file.encoding);
+        let (path, encoding) = (std::sync::Arc::clone(&file.path), file.encoding);
         let cursor = file.cursors.get_mut(index).unwrap();
         let sink = cursor.sink;
         let mut scratch = Vec::new();
@@ -336,7 +336,7 @@ impl Host {
         while let Some(framed) = framer.next() {
             self.read.push(Line {
                 sink,
-                path: path.clone(),
+                path: path.to_path_buf(),
                 bytes: framed.line.to_vec(),
                 offset: framed.span.start,
             });

@@ -63,7 +63,7 @@ impl Memory {
         }
         self.files.push(Stored {
             identity,
-            path: file.path.clone(),
+            path: file.path.to_path_buf(),
             updated_ns: now_ns,
             positions: BTreeMap::new(),
         });
