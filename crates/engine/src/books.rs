@@ -119,6 +119,16 @@ pub(crate) struct Books(Mutex<Figures>);
 struct Figures {
     routes: Vec<RouteBooks>,
     spills: BTreeMap<Arc<str>, SpillMarks>,
+    noted: BTreeMap<Arc<str>, Noted>,
+}
+
+/// Up to where the frames of a spill are settled by its note: the next start sends those from there on.
+#[derive(Clone, Copy, Debug, Default)]
+struct Noted {
+    /// The note that was taken last.
+    taken: u64,
+    /// The one that is durable.
+    durable: u64,
 }
 
 impl Figures {
@@ -247,6 +257,18 @@ impl Books {
     /// Returns what the books hold of a spill.
     pub(crate) fn spill_marks(&self, lane: &Arc<str>) -> SpillMarks {
         self.lock().spills.get(lane).cloned().unwrap_or_default()
+    }
+
+    /// The notes that were taken last are durable.
+    pub(crate) fn notes_are_durable(&self) {
+        for noted in self.lock().noted.values_mut() {
+            noted.durable = noted.taken;
+        }
+    }
+
+    /// Returns up to where the frames of a spill stay settled whatever happens: those are not needed.
+    pub(crate) fn durably_acked(&self, lane: &Arc<str>) -> u64 {
+        self.lock().noted.get(lane).map_or(0, |noted| noted.durable)
     }
 
     /// Returns the source and the sink of every route.

@@ -215,6 +215,11 @@ impl Positions {
         !self.has_new.load(Ordering::Acquire)
     }
 
+    /// Asks for a checkpoint before its time.
+    pub(crate) fn hurry(&self) {
+        self.bell.ring(Wanted::Now);
+    }
+
     /// A file is not followed any more; its position is kept.
     pub(crate) fn release(&self, key: FileKey) {
         self.followed().remove(&key);
@@ -364,7 +369,7 @@ enum Wanted {
     /// A checkpoint when the interval is over.
     #[default]
     Later,
-    /// A checkpoint at once: there is a new file.
+    /// A checkpoint at once: there is a new file, or somebody waits.
     Now,
     /// A last checkpoint.
     Stop,
@@ -418,9 +423,13 @@ impl Checkpointer {
             .spawn(move || {
                 loop {
                     let wanted = writer.bell.wait(interval);
-                    writer.checkpoint(&mut journal, &|| desk.notes());
+                    // By the positions as they are now, and no later ones: those are not durable yet.
+                    let covered = desk.covered_intents();
+                    if writer.checkpoint(&mut journal, &|| desk.notes()) {
+                        desk.books.notes_are_durable();
+                        desk.forget_intents(&covered);
+                    }
                     writer.compact(&mut journal);
-                    desk.sweep_intents();
                     if wanted == Wanted::Stop {
                         return;
                     }

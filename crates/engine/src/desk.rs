@@ -21,6 +21,9 @@ use crate::queue::{Copied, Evicted, Taken};
 /// Refusals of one batch that are logged one by one.
 const MAX_LOGGED_REFUSALS: usize = 10;
 
+/// After so many intents a checkpoint is due, whatever its interval.
+const HURRY_AFTER_INTENTS: usize = 1024;
+
 /// The note that holds a number above that of every batch.
 pub(crate) const NEXT_BATCH: &str = "next_batch";
 
@@ -105,7 +108,12 @@ impl Desk {
             timestamp_step: u32::try_from(self.timestamp_step.load(Ordering::Relaxed)).unwrap_or(1),
             spans: spans.collect(),
         };
-        let appended = lock(intents).append(intent);
+        let mut intents = lock(intents);
+        let appended = intents.append(intent);
+        if intents.live_len().is_multiple_of(HURRY_AFTER_INTENTS) {
+            self.positions.hurry();
+        }
+        drop(intents);
         if let Err(error) = appended
             && self.intent_failures.fetch_add(1, Ordering::Relaxed) == 0
         {
@@ -115,12 +123,6 @@ impl Desk {
             );
         }
         failpoint("intent_after");
-    }
-
-    fn forget_intent(&self, batch: &EncodedBatch) {
-        if let Some(intents) = &self.intents {
-            lock(intents).resolve(batch.id.0);
-        }
     }
 
     /// Takes up the intents that an earlier run has left; forgets those that positions cover.
@@ -135,7 +137,7 @@ impl Desk {
             .filter(|(_, live)| !live.is_empty())
             .collect();
         drop(store);
-        self.sweep_intents();
+        self.forget_intents(&self.covered_intents());
         if !live.is_empty() {
             tracing::info!(
                 batches = live.len(),
@@ -153,20 +155,25 @@ impl Desk {
         notes
     }
 
-    /// Drops the intents that the positions cover by now.
-    pub(crate) fn sweep_intents(&self) {
+    /// Returns the batches whose intents the positions cover by now.
+    pub(crate) fn covered_intents(&self) -> Vec<u64> {
         let Some(intents) = &self.intents else {
-            return;
+            return Vec::new();
         };
-        let mut intents = lock(intents);
+        let intents = lock(intents);
         let store = self.positions.lock();
-        let covered: Vec<u64> = intents
-            .live()
-            .filter(|intent| intent.live_spans(&store).is_empty())
+        let live = intents.live();
+        live.filter(|intent| intent.live_spans(&store).is_empty())
             .map(|intent| intent.batch)
-            .collect();
-        drop(store);
-        covered.into_iter().for_each(|batch| intents.resolve(batch));
+            .collect()
+    }
+
+    /// Drops the intents of batches that durable positions cover: no start sends them again.
+    pub(crate) fn forget_intents(&self, covered: &[u64]) {
+        if let Some(intents) = &self.intents {
+            let mut intents = lock(intents);
+            covered.iter().for_each(|batch| intents.resolve(*batch));
+        }
     }
 
     /// Returns where the spans of a batch came from, in the order of its records.
@@ -244,7 +251,6 @@ impl Desk {
             }
         });
         outlet.queue.ring();
-        self.forget_intent(&taken.batch);
     }
 
     /// Counts what a policy has dropped, and moves the positions over it.

@@ -132,8 +132,8 @@ impl Pipeline {
             let now = now();
             let positions = Arc::clone(&self.desk.positions);
             self.tailer.turn(now, &*positions);
-            self.apply_changes(now);
-            self.replay_found(now);
+            let found = self.apply_changes(now);
+            self.replay_found(&found, now);
             made_progress = self.read_pass();
             self.seal_due();
             self.release_finished();
@@ -176,11 +176,16 @@ impl Pipeline {
         }
     }
 
-    fn apply_changes(&mut self, now: Now) {
+    /// Acts on what has changed among the files; returns those that are new.
+    fn apply_changes(&mut self, now: Now) -> Vec<u64> {
+        let mut found = Vec::new();
         let mut missing = 0_u64;
         for change in self.tailer.take_changes() {
             match change {
-                Change::Found { id, at_start } => self.open_cursors(id, at_start, now),
+                Change::Found { id, at_start } => {
+                    self.open_cursors(id, at_start, now);
+                    found.push(id);
+                }
                 Change::Finished { id, is_deleted } => {
                     self.finished.insert(id, is_deleted);
                 }
@@ -220,6 +225,7 @@ impl Pipeline {
                 "files of earlier runs are gone or compressed: what was not read of them is not sent"
             );
         }
+        found
     }
 
     /// Gives every ready file a turn; returns whether any byte was read.

@@ -216,10 +216,11 @@ impl Queue {
             WhenFull::Spill { then, .. } => {
                 state.is_spilling |= state.used_bytes >= self.max_bytes;
                 state.has_spill_work |= state.is_spilling;
-                if is_full && state.is_spill_full && then == Then::DropNewest {
-                    self.evict(&mut state, newest)
-                } else {
-                    Vec::new()
+                match then {
+                    _ if !is_full || !state.is_spill_full => Vec::new(),
+                    Then::Block => Vec::new(),
+                    Then::DropNewest => self.evict(&mut state, newest),
+                    Then::DropOldest => self.evict(&mut state, evict::Way::Oldest),
                 }
             }
         };
@@ -329,13 +330,16 @@ pub(crate) struct SpillWork {
 
 /// The side of the spill's thread.
 impl Queue {
-    /// Waits until there is work, at most for `timeout`, and takes it. Batches that are taken stay
-    /// counted until [`Queue::spilled`].
-    pub(crate) fn spill_work(&self, timeout: Duration) -> SpillWork {
+    /// Waits until there is work, at most for `timeout`, and takes it; batches only where the thread
+    /// `has_written` those it took before. They stay counted until [`Queue::spilled`].
+    pub(crate) fn spill_work(&self, timeout: Duration, has_written: bool) -> SpillWork {
         let state = self.lock();
         let (mut state, _) = self
             .spill_work
-            .wait_timeout_while(state, timeout, |state| !state.has_spill_work)
+            .wait_timeout_while(state, timeout, |state| {
+                let has_batches = state.is_spilling && !state.batches.is_empty();
+                !(state.has_spill_work || has_written && has_batches)
+            })
             .unwrap_or_else(PoisonError::into_inner);
         state.has_spill_work = false;
         let mut work = SpillWork {
@@ -344,6 +348,10 @@ impl Queue {
             ..SpillWork::default()
         };
         if !state.is_spilling {
+            return work;
+        }
+        work.read_ahead = READ_AHEAD_BATCHES.saturating_sub(state.read_ahead.len());
+        if !has_written {
             return work;
         }
         let in_flight = state.in_flight.values();
@@ -355,7 +363,6 @@ impl Queue {
         let queued = std::mem::take(&mut state.batches);
         work.batches
             .extend(queued.into_iter().map(|queued| queued.batch));
-        work.read_ahead = READ_AHEAD_BATCHES.saturating_sub(state.read_ahead.len());
         work
     }
 

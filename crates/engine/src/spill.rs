@@ -25,7 +25,10 @@ use crate::envelope::{Envelope, EnvelopeError};
 use crate::outlet::Outlet;
 use crate::queue::{Spilled, Taken};
 
-/// How long the thread sleeps where nothing rings: a full or failing disk is tried again this often.
+/// How long the thread sleeps where nothing rings.
+const IDLE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// A full or failing disk is tried again this often.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Bytes of bodies that are written before they are synced.
@@ -69,7 +72,13 @@ impl Spill {
     /// Runs until the queue is stopped.
     pub(crate) fn run(mut self) {
         loop {
-            let work = self.outlet.queue.spill_work(RETRY_INTERVAL);
+            let has_written = self.pending.is_empty();
+            let timeout = if has_written && self.trouble.is_none() {
+                IDLE_INTERVAL
+            } else {
+                RETRY_INTERVAL
+            };
+            let work = self.outlet.queue.spill_work(timeout, has_written);
             let on_the_wire = work.on_the_wire;
             let batches = work.batches.into_iter().enumerate();
             self.pending.extend(batches.map(|(index, batch)| Pending {

@@ -52,7 +52,8 @@ struct StoredRecords {
 impl Books {
     /// Returns all figures, to be stored in one group with the positions.
     pub(crate) fn notes(&self) -> Vec<Note> {
-        let figures = self.lock();
+        let mut figures = self.lock();
+        figures.note_marks();
         let mut notes = Vec::new();
         for books in &figures.routes {
             let name = format!("books/{}/{}", books.sink, books.source);
@@ -98,11 +99,15 @@ impl Books {
                         records: BTreeMap::new(),
                     };
                     figures.spills.insert(stored.lane.into(), marks);
+                    figures.note_marks();
                 }
             } else if name.starts_with("spilled/") {
                 records.extend(serde_json::from_slice::<StoredRecords>(value));
             }
         }
+        drop(figures);
+        self.notes_are_durable();
+        let mut figures = self.lock();
         for stored in records {
             let route = figures.route(&stored.source, &stored.sink);
             let lane: Arc<str> = stored.lane.into();
@@ -113,6 +118,12 @@ impl Books {
 }
 
 impl Figures {
+    fn note_marks(&mut self) {
+        for (lane, marks) in &self.spills {
+            self.noted.entry(Arc::clone(lane)).or_default().taken = marks.acked;
+        }
+    }
+
     fn restore_route(&mut self, stored: StoredRoute) {
         let route = self.route(&stored.source, &stored.sink);
         let Some(books) = self.routes.get_mut(route) else {

@@ -67,13 +67,13 @@ impl Replay {
 }
 
 impl Pipeline {
-    /// Reads again what was in flight, as far as the files are followed by now. Nothing else is read of
-    /// a file before.
-    pub(super) fn replay_found(&mut self, now: Now) {
-        if self.replay.intents.is_empty() {
+    /// Reads again what was in flight of the files that were just found. Nothing else is read of a file
+    /// before.
+    pub(super) fn replay_found(&mut self, found: &[u64], now: Now) {
+        if self.replay.intents.is_empty() || found.is_empty() {
             return;
         }
-        let places = self.places();
+        let places = self.places(found);
         let is_late = std::mem::replace(&mut self.replay.is_late, true);
         let mut left = Vec::new();
         for mut intent in std::mem::take(&mut self.replay.intents) {
@@ -96,10 +96,13 @@ impl Pipeline {
         self.replay.intents = left;
     }
 
-    /// Returns the cursors by file and sink.
-    fn places(&self) -> HashMap<(FileKey, Arc<str>), Place> {
+    /// Returns the cursors of some files by file and sink.
+    fn places(&mut self, files: &[u64]) -> HashMap<(FileKey, Arc<str>), Place> {
         let mut places = HashMap::new();
-        for file in self.tailer.files() {
+        for id in files {
+            let Some(file) = self.tailer.file_mut(*id) else {
+                continue;
+            };
             for (index, cursor) in file.cursors.iter().enumerate() {
                 if let Some(lane) = self.plan.lane(cursor.sink) {
                     let name = Arc::clone(&lane.outlet.name);
