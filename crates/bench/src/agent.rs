@@ -9,6 +9,9 @@ use crate::bench::{Bench, Stage};
 use crate::program::{Launch, Program, Stop};
 use crate::scratch::write_new;
 
+/// Where an agent keeps its data, below the directory of its stage.
+pub(crate) const DATA_DIR: &str = "data";
+
 /// How the agent is to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Batching {
@@ -28,6 +31,24 @@ pub(crate) fn launch(
     include: &Path,
     batching: Batching,
 ) -> anyhow::Result<Launch> {
+    let keys = match batching {
+        Batching::Default => String::new(),
+        Batching::MaxWait(wait) => format!("    batch: {{max_wait: {}ms}}\n", wait.as_millis()),
+    };
+    launch_to(bench, stage, include, &stage.push_url(), &keys)
+}
+
+/// Does what [`launch`] does for an agent that delivers to `url`, with further keys of the sink.
+///
+/// # Errors
+/// As [`launch`].
+pub(crate) fn launch_to(
+    bench: &Bench,
+    stage: &Stage,
+    include: &Path,
+    url: &str,
+    keys: &str,
+) -> anyhow::Result<Launch> {
     let program = &bench.tailwater;
     ensure!(
         program.is_file(),
@@ -35,10 +56,12 @@ pub(crate) fn launch(
         program.display()
     );
     let config = stage.dir.path().join("tailwater.yaml");
-    let data_dir = stage.dir.path().join("data");
+    let data_dir = stage.dir.path().join(DATA_DIR);
+    // A stage may start several agents, one after the other.
+    drop(std::fs::remove_file(&config));
     write_new(
         &config,
-        configuration(&data_dir, include, &stage.push_url(), batching).as_bytes(),
+        configuration(&data_dir, include, url, keys).as_bytes(),
     )?;
     Ok(Launch {
         name: "tailwater",
@@ -62,16 +85,12 @@ pub(crate) fn start(
     Program::start(&launch, bench.placement.measured, stage.dir.path())
 }
 
-fn configuration(data_dir: &Path, include: &Path, url: &str, batching: Batching) -> String {
-    let batch = match batching {
-        Batching::Default => String::new(),
-        Batching::MaxWait(wait) => format!("    batch: {{max_wait: {}ms}}\n", wait.as_millis()),
-    };
+fn configuration(data_dir: &Path, include: &Path, url: &str, keys: &str) -> String {
     format!(
         "data_dir: {data_dir}\n\
          server: {{listen: \"127.0.0.1:0\"}}\n\
          sources:\n  bench:\n    include: [{include}]\n    labels: {{job: bench}}\n\
-         sinks:\n  out:\n    loki: {{url: {url}}}\n{batch}",
+         sinks:\n  out:\n    loki: {{url: {url}}}\n{keys}",
         data_dir = quoted(data_dir),
         include = quoted(include),
         url = serde_json::Value::from(url),
@@ -89,7 +108,7 @@ mod tests {
 
     #[test]
     fn the_configuration_is_the_plain_one() {
-        let wait = Batching::MaxWait(Duration::from_millis(100));
+        let wait = "    batch: {max_wait: 100ms}\n";
         let (data, include) = (Path::new("/d"), Path::new("/l/*.log"));
         let expected = "\
 data_dir: \"/d\"
@@ -102,10 +121,7 @@ sinks:
   out:
     loki: {url: \"http://h/push\"}
 ";
-        assert_eq!(
-            configuration(data, include, "http://h/push", Batching::Default),
-            expected
-        );
+        assert_eq!(configuration(data, include, "http://h/push", ""), expected);
         assert_eq!(
             configuration(data, include, "http://h/push", wait),
             format!("{expected}    batch: {{max_wait: 100ms}}\n")

@@ -11,6 +11,7 @@ use crate::measure::idle::IdleOptions;
 use crate::measure::latency::LatencyOptions;
 use crate::measure::many_files::ManyFilesOptions;
 use crate::measure::new_file::NewFileOptions;
+use crate::measure::spill::SpillOptions;
 
 /// Measures tailwater from end to end against its budgets.
 ///
@@ -60,6 +61,8 @@ pub(crate) enum Command {
     ManyFiles(ManyFilesOptions),
     /// Time to the first line of a new file
     NewFile(NewFileOptions),
+    /// Time to open a spill, and the rate at which it is delivered, against a drain
+    Spill(SpillOptions),
     /// All of the above with their defaults
     All,
     /// The limit program: send a file with the least work

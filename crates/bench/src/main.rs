@@ -44,7 +44,7 @@ use serde_json::json;
 use crate::bench::Bench;
 use crate::cli::{Cli, Command, CommonOptions};
 use crate::cpu::Placement;
-use crate::measure::{drain, idle, latency, many_files, new_file};
+use crate::measure::{drain, idle, latency, many_files, new_file, spill};
 use crate::outcome::Outcome;
 
 const FAILED: u8 = 1;
@@ -80,6 +80,7 @@ fn run(cli: &Cli) -> anyhow::Result<u8> {
         Command::Latency(options) => vec![Box::new(|bench| latency::run(bench, options))],
         Command::ManyFiles(options) => vec![Box::new(|bench| many_files::run(bench, options))],
         Command::NewFile(options) => vec![Box::new(|bench| new_file::run(bench, options))],
+        Command::Spill(options) => vec![Box::new(|bench| spill::run(bench, options))],
         Command::All => all()?,
         Command::Limit {
             hold,
@@ -103,7 +104,14 @@ fn run(cli: &Cli) -> anyhow::Result<u8> {
 /// Every measurement with the options it has on an empty command line.
 fn all() -> anyhow::Result<Vec<Measurement<'static>>> {
     let mut measurements = Vec::new();
-    for name in ["drain", "idle", "latency", "many-files", "new-file"] {
+    for name in [
+        "drain",
+        "idle",
+        "latency",
+        "many-files",
+        "new-file",
+        "spill",
+    ] {
         let cli = Cli::try_parse_from(["tailwater-bench", name])
             .with_context(|| format!("cannot take the defaults of {name}"))?;
         let measurement: Measurement<'static> = match cli.command {
@@ -112,6 +120,7 @@ fn all() -> anyhow::Result<Vec<Measurement<'static>>> {
             Command::Latency(options) => Box::new(move |bench| latency::run(bench, &options)),
             Command::ManyFiles(options) => Box::new(move |bench| many_files::run(bench, &options)),
             Command::NewFile(options) => Box::new(move |bench| new_file::run(bench, &options)),
+            Command::Spill(options) => Box::new(move |bench| spill::run(bench, &options)),
             Command::All
             | Command::Limit { .. }
             | Command::Generate { .. }
@@ -231,7 +240,7 @@ mod tests {
 
     #[test]
     fn every_measurement_has_defaults() {
-        assert_eq!(all().unwrap().len(), 5);
+        assert_eq!(all().unwrap().len(), 6);
     }
 
     #[test]

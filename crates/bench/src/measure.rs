@@ -7,3 +7,4 @@ pub(crate) mod many_files;
 pub(crate) mod new_file;
 mod paced_writer;
 mod quiet_files;
+pub(crate) mod spill;

@@ -60,6 +60,8 @@ impl Program {
     /// When it cannot be started.
     pub(crate) fn start(launch: &Launch, cpu: usize, dir: &Path) -> anyhow::Result<Self> {
         let log = dir.join(format!("{}.log", launch.name));
+        // Of an earlier start in the same directory.
+        drop(std::fs::remove_file(&log));
         let output = create(&log)?;
         let errors = output.try_clone().context("cannot share a file")?;
         let input = match launch.stop {

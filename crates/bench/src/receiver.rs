@@ -171,8 +171,11 @@ pub(crate) fn query<T: serde::de::DeserializeOwned>(
 ) -> anyhow::Result<T> {
     let mut stream =
         TcpStream::connect(address).with_context(|| format!("cannot connect to {address}"))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n")
-        .context("cannot ask the receiver")?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )
+    .context("cannot ask the receiver")?;
     let mut answer = Vec::new();
     stream
         .read_to_end(&mut answer)

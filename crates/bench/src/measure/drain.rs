@@ -29,7 +29,7 @@ pub(crate) struct DrainOptions {
 
 /// One program that drains.
 #[derive(Clone, Debug)]
-enum Contender {
+pub(super) enum Contender {
     Tailwater,
     Limit,
     Peer(Peer, PathBuf),
@@ -37,9 +37,9 @@ enum Contender {
 
 /// What one drain took.
 #[derive(Clone, Debug, PartialEq)]
-struct Drain {
+pub(super) struct Drain {
     cpu_seconds_per_gb: f64,
-    mb_per_second: f64,
+    pub(super) mb_per_second: f64,
     peak_rss_mib: f64,
     fault: Option<String>,
 }
@@ -77,7 +77,11 @@ fn drains_of_peer(
         .map_err(|error| format!("failed: {error:#}"))
 }
 
-fn drain(bench: &Bench, contender: &Contender, corpus: &Corpus) -> anyhow::Result<Drain> {
+pub(super) fn drain(
+    bench: &Bench,
+    contender: &Contender,
+    corpus: &Corpus,
+) -> anyhow::Result<Drain> {
     let stage = bench.stage()?;
     let launch = launch(bench, contender, &stage, corpus)?;
     let start_ns = clock::monotonic_ns();
