@@ -11,5 +11,6 @@ mod data_directory;
 mod file_systems;
 mod mount;
 mod permissions;
+mod power_cut;
 #[path = "../e2e/rig.rs"]
 mod rig;
