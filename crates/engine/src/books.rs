@@ -271,6 +271,11 @@ impl Books {
         self.lock().noted.get(lane).map_or(0, |noted| noted.durable)
     }
 
+    /// Returns what the books hold of every spill.
+    pub(crate) fn all_spill_marks(&self) -> BTreeMap<Arc<str>, SpillMarks> {
+        self.lock().spills.clone()
+    }
+
     /// Returns the source and the sink of every route.
     pub(crate) fn names(&self) -> Vec<(Arc<str>, Arc<str>)> {
         let figures = self.lock();

@@ -11,7 +11,7 @@ use tailwater_position_store::{FileKey, Journal, Position, PositionStore, Stored
 use tailwater_record::FileIdentity;
 use tailwater_tailer::{Known, KnownFile, TailedFile};
 
-use crate::books::{Books, Note};
+use crate::books::Books;
 use crate::desk::Desk;
 use crate::envelope::EnvelopeSpan;
 use crate::ledger::Moved;
@@ -268,11 +268,11 @@ impl Positions {
     ///
     /// # Durability
     /// On `true` all positions taken over before the call survive a power cut, and the notes with them.
-    fn checkpoint(&self, journal: &mut Journal, notes: &dyn Fn() -> Vec<Note>) -> bool {
+    fn checkpoint(&self, journal: &mut Journal, desk: &Desk) -> bool {
         // Taken back before the group is taken: a file found in between rings again.
         let had_new = self.has_new.swap(false, Ordering::AcqRel);
-        // The notes before the positions: positions may be ahead of the notes, never behind them.
-        let notes = notes();
+        let cut = desk.cut();
+        let notes = desk.notes();
         let mut store = self.lock();
         for (name, value) in notes {
             if let Err(error) = store.set_note(&name, &value) {
@@ -281,6 +281,7 @@ impl Positions {
         }
         let group = store.take_group();
         drop(store);
+        drop(cut);
         let Some(group) = group else {
             return true;
         };
@@ -425,7 +426,7 @@ impl Checkpointer {
                     let wanted = writer.bell.wait(interval);
                     // By the positions as they are now, and no later ones: those are not durable yet.
                     let covered = desk.covered_intents();
-                    if writer.checkpoint(&mut journal, &|| desk.notes()) {
+                    if writer.checkpoint(&mut journal, &desk) {
                         desk.books.notes_are_durable();
                         desk.forget_intents(&covered);
                     }

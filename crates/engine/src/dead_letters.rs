@@ -198,6 +198,7 @@ fn letter(
     }
     let envelope = Envelope {
         batch: *id,
+        written_ns: crate::pipeline::unix_ns(),
         wire: outlet.deliver.wire().to_owned(),
         sink: Arc::clone(&outlet.name),
         tenant: tenant.clone(),

@@ -40,6 +40,9 @@ pub(crate) struct Desk {
     pub(crate) timestamp_step: AtomicU64,
     /// Greater than the number of every batch.
     pub(crate) next_batch: AtomicU64,
+    /// Held while records change their column in the books and positions move with them: a checkpoint
+    /// has both or neither, so that the next start counts no record twice and leaves none out.
+    pub(crate) cut: Mutex<()>,
 }
 
 /// Where a span of a batch came from.
@@ -97,6 +100,7 @@ impl Desk {
                 epoch: account.epoch,
                 start: span.span.start,
                 end: span.span.end,
+                marker: span.marker,
                 place: span.start_place,
                 records: span.records,
                 first_timestamp_ns: span.first_timestamp.0,
@@ -145,6 +149,10 @@ impl Desk {
             );
         }
         Replay::new(live)
+    }
+
+    pub(crate) fn cut(&self) -> MutexGuard<'_, ()> {
+        self.cut.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns what is stored beside the positions.
@@ -242,9 +250,11 @@ impl Desk {
         outlet.queue.resolved(&taken.batch, |copied| match copied {
             Copied::Durable(seq) => outlet.ack_spilled_quietly(seq, outcomes),
             Copied::No | Copied::Unsynced(_) => {
+                let cut = self.cut();
                 self.books.settle(&outcomes);
                 let moved = self.ledger.resolve(&taken.batch.spans);
                 self.positions.advance(moved, &self.books);
+                drop(cut);
                 if let Copied::Unsynced(seq) = copied {
                     outlet.ack_spilled_quietly(seq, Vec::new());
                 }
@@ -255,6 +265,7 @@ impl Desk {
 
     /// Counts what a policy has dropped, and moves the positions over it.
     pub(crate) fn settle_evicted(&self, evicted: &[Evicted], reason: &'static str) {
+        let _cut = self.cut();
         for evicted in evicted {
             for span in &evicted.spans {
                 if let Some(account) = self.ledger.account(span.cursor) {

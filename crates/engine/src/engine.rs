@@ -130,6 +130,7 @@ impl Engine {
             intent_failures: AtomicU64::new(0),
             timestamp_step: AtomicU64::new(1),
             next_batch: AtomicU64::new(next_batch),
+            cut: Mutex::new(()),
         });
         let budget = Arc::new(Budget::default());
         budget.set_limit(config.memory_limit_bytes);

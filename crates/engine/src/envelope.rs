@@ -24,6 +24,8 @@ const MAX_STRING_BYTES: usize = u16::MAX as usize;
 pub struct Envelope {
     /// Its number.
     pub batch: BatchId,
+    /// When it was written to disk, in nanoseconds since the Unix epoch.
+    pub written_ns: u64,
     /// The format of the body: only a sink of the same format can send it.
     pub wire: String,
     /// The sink that it was made for.
@@ -96,6 +98,7 @@ impl Envelope {
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.push(VERSION);
         out.extend_from_slice(&self.batch.0.to_le_bytes());
+        out.extend_from_slice(&self.written_ns.to_le_bytes());
         put_string(out, self.wire.as_bytes());
         put_string(out, self.sink.as_bytes());
         put_string(out, self.reason.as_bytes());
@@ -230,6 +233,7 @@ impl<'a> Fields<'a> {
 
     fn envelope(&mut self) -> Option<Envelope> {
         let batch = BatchId(self.u64()?);
+        let written_ns = self.u64()?;
         let (wire, sink, reason) = (self.string()?, self.string()?, self.string()?);
         let has_tenant = self.u8()? != 0;
         let tenant = self.string()?;
@@ -237,6 +241,7 @@ impl<'a> Fields<'a> {
         let record_ends = self.record_ends(&spans)?;
         Some(Envelope {
             batch,
+            written_ns,
             wire,
             sink: sink.into(),
             tenant: has_tenant.then(|| tenant.into()),
@@ -335,6 +340,7 @@ mod tests {
     fn envelope() -> Envelope {
         Envelope {
             batch: BatchId(42),
+            written_ns: 1_700_000_000_000_000_000,
             wire: "loki-protobuf-snappy".to_owned(),
             sink: "central".into(),
             tenant: Some("shop".into()),

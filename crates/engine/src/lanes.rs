@@ -18,10 +18,10 @@ use crate::route::{SinkEnd, lane_keys};
 use crate::spill::Spill;
 
 /// Where the spills of all lanes stand, below the data directory.
-pub(crate) const SPILL_DIRECTORY: &str = "spill";
+pub const SPILL_DIRECTORY: &str = "spill";
 
 /// Where refused records stand, below the data directory.
-pub(crate) const DEAD_LETTER_DIRECTORY: &str = "dead-letters";
+pub const DEAD_LETTER_DIRECTORY: &str = "dead-letters";
 
 /// The lanes that run.
 #[derive(Debug)]

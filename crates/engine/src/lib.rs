@@ -15,6 +15,7 @@ mod engine;
 pub mod envelope;
 mod lanes;
 mod ledger;
+pub mod offline;
 mod outlet;
 mod pipeline;
 mod queue;

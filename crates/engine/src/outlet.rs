@@ -61,8 +61,9 @@ impl LaneKey {
     }
 }
 
-/// Writes a name so that it can be part of a path and of another name.
-pub(crate) fn escaped(name: &str) -> String {
+/// Writes a name so that it can be part of a path and of another name: letters, digits, `_` and `-` stand
+/// for themselves.
+pub fn escaped(name: &str) -> String {
     let mut escaped = String::with_capacity(name.len());
     for byte in name.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-') {
@@ -131,6 +132,8 @@ pub(crate) struct SpillCounts {
     pub(crate) lost_frames: AtomicU64,
     pub(crate) failures: AtomicU64,
     pub(crate) is_full: AtomicU64,
+    /// When the oldest batch that is not settled was written, in nanoseconds since the epoch; 0 for none.
+    pub(crate) oldest_ns: AtomicU64,
 }
 
 impl Outlet {

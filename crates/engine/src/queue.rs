@@ -289,6 +289,11 @@ impl Queue {
         self.budget.give_back(bytes);
     }
 
+    /// Returns whether it holds as much as it may.
+    pub(crate) fn is_full(&self) -> bool {
+        self.used_bytes() >= self.max_bytes
+    }
+
     /// Returns whether nothing is left that the disk does not have.
     pub(crate) fn is_empty_in_memory(&self) -> bool {
         self.lock().used_bytes == 0
@@ -319,7 +324,7 @@ impl Queue {
 #[derive(Debug, Default)]
 pub(crate) struct SpillWork {
     /// Batches to write, in order: first those on the wire that have no copy yet.
-    pub(crate) batches: Vec<Arc<EncodedBatch>>,
+    pub(crate) batches: Vec<Queued>,
     /// How many of the first are on the wire.
     pub(crate) on_the_wire: usize,
     /// How many batches may be read ahead for the sender.
@@ -357,12 +362,14 @@ impl Queue {
         let in_flight = state.in_flight.values();
         work.batches = in_flight
             .filter(|in_flight| in_flight.seq.is_none())
-            .map(|in_flight| Arc::clone(&in_flight.batch))
+            .map(|in_flight| Queued {
+                batch: Arc::clone(&in_flight.batch),
+                kept: Vec::new(),
+            })
             .collect();
         work.on_the_wire = work.batches.len();
         let queued = std::mem::take(&mut state.batches);
-        work.batches
-            .extend(queued.into_iter().map(|queued| queued.batch));
+        work.batches.extend(queued);
         work
     }
 
@@ -424,10 +431,14 @@ impl Queue {
         self.spill_work.notify_one();
     }
 
-    /// The spill is empty: goes on in memory, unless something is on its way to the disk.
-    pub(crate) fn stop_spilling(&self) {
+    /// The spill is empty: goes on in memory, first with what came `back` because it could not be
+    /// written.
+    pub(crate) fn stop_spilling(&self, back: impl DoubleEndedIterator<Item = Queued>) {
         let mut state = self.lock();
         state.is_spilling = false;
+        for queued in back.rev() {
+            state.batches.push_front(queued);
+        }
         drop(state);
         self.filled.notify_one();
     }

@@ -38,6 +38,8 @@ async fn deliver_and_resolve(taken: Taken, outlet: &Outlet, desk: &Desk) {
     let batch = &*taken.batch;
     let in_flight = &outlet.counts.in_flight_batches;
     Outlet::count(in_flight, 1);
+    // Before it leaves: once its copy in the spill is durable, its files may be let go.
+    let origins = desk.origins(&taken);
     if taken.spilled.is_none() {
         desk.intend(batch, outlet);
     }
@@ -48,7 +50,6 @@ async fn deliver_and_resolve(taken: Taken, outlet: &Outlet, desk: &Desk) {
     Outlet::count(&outlet.counts.delivered_batches, 1);
     Outlet::count(&outlet.counts.delivered_bytes, batch.body.len() as u64);
     outlet.recover();
-    let origins = desk.origins(&taken);
     let rejected = crate::dead_letters::keep(refused, &origins, &taken, outlet).await;
     desk.settle(&taken, &origins, &rejected, outlet);
     outlet.changed.notify_waiters();

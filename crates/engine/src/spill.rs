@@ -23,7 +23,7 @@ use crate::config::Then;
 use crate::desk::Desk;
 use crate::envelope::{Envelope, EnvelopeError};
 use crate::outlet::Outlet;
-use crate::queue::{Spilled, Taken};
+use crate::queue::{Queued, Spilled, Taken};
 
 /// How long the thread sleeps where nothing rings.
 const IDLE_INTERVAL: Duration = Duration::from_secs(60);
@@ -31,13 +31,16 @@ const IDLE_INTERVAL: Duration = Duration::from_secs(60);
 /// A full or failing disk is tried again this often.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
+/// How long a checkpoint is waited for that gives a full spill room.
+const ROOM_INTERVAL: Duration = Duration::from_millis(20);
+
 /// Bytes of bodies that are written before they are synced.
 const SYNC_BYTES: usize = 8 << 20;
 
 /// A batch on its way to the disk.
 #[derive(Clone, Debug)]
 struct Pending {
-    batch: Arc<EncodedBatch>,
+    queued: Queued,
     /// It is also on the wire: the first to settle it does so.
     is_on_the_wire: bool,
 }
@@ -63,8 +66,14 @@ pub(crate) struct Spill {
     acked_below: u64,
     /// Settled frames above it.
     acks: BTreeMap<u64, Vec<Outcome>>,
+    /// When the frames that are on their way to the sink were written.
+    written_ns: BTreeMap<u64, u64>,
     /// Why nothing goes to or comes from the disk, for the log to say it once.
     trouble: Option<String>,
+    /// It is full, and the next checkpoint gives room.
+    awaits_room: bool,
+    /// It is empty and takes nothing: the lane goes on in memory, and it is tried again.
+    is_passed_by: bool,
     head: Vec<u8>,
 }
 
@@ -73,7 +82,9 @@ impl Spill {
     pub(crate) fn run(mut self) {
         loop {
             let has_written = self.pending.is_empty();
-            let timeout = if has_written && self.trouble.is_none() {
+            let timeout = if self.awaits_room {
+                ROOM_INTERVAL
+            } else if has_written && !self.needs_another_try() {
                 IDLE_INTERVAL
             } else {
                 RETRY_INTERVAL
@@ -81,16 +92,19 @@ impl Spill {
             let work = self.outlet.queue.spill_work(timeout, has_written);
             let on_the_wire = work.on_the_wire;
             let batches = work.batches.into_iter().enumerate();
-            self.pending.extend(batches.map(|(index, batch)| Pending {
-                batch,
+            self.pending.extend(batches.map(|(index, queued)| Pending {
+                queued,
                 is_on_the_wire: index < on_the_wire,
             }));
             self.take_acks();
+            self.release();
             if work.is_spilling {
-                self.write();
+                let is_full = self.write();
                 self.read_ahead(work.read_ahead);
                 self.settle();
-                self.finish_if_empty();
+                self.finish_if_empty(is_full);
+            } else if self.is_passed_by {
+                self.try_again();
             }
             self.publish();
             if work.is_stopping {
@@ -99,16 +113,33 @@ impl Spill {
         }
     }
 
-    /// Writes what is pending, as far as there is room, and makes it durable.
-    fn write(&mut self) {
+    fn needs_another_try(&self) -> bool {
+        self.trouble.is_some() || self.is_passed_by || self.has_acked()
+    }
+
+    /// Nobody rings where reading waits for the room that this disk could give.
+    fn try_again(&mut self) {
+        if self.buffer.is_none() {
+            // What it holds is delivered once it can be used.
+            self.open_again();
+        }
+        if self.buffer.is_some() && self.outlet.queue.is_full() {
+            self.outlet.queue.start_spilling();
+        }
+    }
+
+    /// Writes what is pending, as far as there is room, and makes it durable; returns whether there is
+    /// no room for more.
+    fn write(&mut self) -> bool {
         if self.pending.is_empty() && self.trouble.is_none() {
-            return;
+            return false;
         }
         if self.buffer.is_none() {
             self.open_again();
         }
         let mut is_full = self.buffer.is_none();
-        while !is_full && !self.pending.is_empty() {
+        self.awaits_room = false;
+        while !is_full && !self.awaits_room && !self.pending.is_empty() {
             is_full = self.append_some();
             if !self.sync() {
                 is_full = true;
@@ -117,6 +148,7 @@ impl Spill {
         self.outlet.queue.set_spill_full(is_full);
         let full = &self.outlet.counts.spill.is_full;
         full.store(u64::from(is_full), Ordering::Relaxed);
+        is_full
     }
 
     /// Appends up to a number of bytes; returns whether there is no room for more.
@@ -127,18 +159,24 @@ impl Spill {
                 return false;
             };
             self.head.clear();
-            self.envelope_of(&next.batch).encode(&mut self.head);
+            let batch = Arc::clone(&next.queued.batch);
+            self.envelope_of(&batch).encode(&mut self.head);
             let Some(buffer) = &mut self.buffer else {
                 return true;
             };
             failpoint("spill_append");
-            match buffer.append(&[&self.head, &next.batch.body]) {
+            match buffer.append(&[&self.head, &batch.body]) {
                 Ok(Seq(seq)) => {
                     self.pending.pop_front();
-                    bytes += next.batch.body.len();
+                    bytes += batch.body.len();
                     self.appended(seq, next);
                 }
                 Err(AppendError::Full { .. } | AppendError::DiskFull { .. }) => {
+                    if self.has_acked_segment() {
+                        self.awaits_room = true;
+                        self.desk.positions.hurry();
+                        return false;
+                    }
                     if self.then != Then::DropOldest || !self.drop_oldest() {
                         return true;
                     }
@@ -158,8 +196,9 @@ impl Spill {
 
     fn appended(&mut self, seq: u64, pending: Pending) {
         if pending.is_on_the_wire {
-            if self.outlet.queue.copied(pending.batch.id, seq) {
+            if self.outlet.queue.copied(pending.queued.batch.id, seq) {
                 self.on_the_wire.insert(seq);
+                self.written_ns.insert(seq, crate::pipeline::unix_ns());
             } else {
                 // It was settled while it was written.
                 self.acks.insert(seq, Vec::new());
@@ -198,6 +237,7 @@ impl Spill {
         self.outlet.queue.forget_copies(void_from);
         drop(self.acks.split_off(&void_from));
         drop(self.on_the_wire.split_off(&void_from));
+        drop(self.written_ns.split_off(&void_from));
         let void = std::mem::take(&mut self.unsynced);
         for (_, pending) in void.into_iter().rev() {
             self.pending.push_front(pending);
@@ -207,19 +247,20 @@ impl Spill {
 
     /// A batch is durable: its positions move, and it is spilled by the books.
     fn enter(&self, seq: u64, pending: &Pending) {
-        let batch = &*pending.batch;
+        let batch = &*pending.queued.batch;
         let origins = batch.spans.iter().map(|span| self.desk.origin(span));
         let records: Vec<(usize, u64)> = origins
             .filter_map(|origin| Some((origin.route?, u64::from(origin.records))))
             .collect();
         let is_on_the_wire = pending.is_on_the_wire;
         self.outlet.queue.spilled(batch, is_on_the_wire, || {
-            // The positions first: what the books hold of a spill is never ahead of them.
+            let cut = self.desk.cut();
             let moved = self.desk.ledger.resolve(&batch.spans);
             self.desk.positions.advance(moved, &self.desk.books);
             failpoint("spill_enter");
             let appended = seq.saturating_add(1);
             self.desk.books.spill(&self.outlet.lane, appended, &records);
+            drop(cut);
         });
         Outlet::count(&self.outlet.counts.spill.spilled_batches, 1);
     }
@@ -228,6 +269,7 @@ impl Spill {
         let spans = batch.spans.iter();
         Envelope {
             batch: batch.id,
+            written_ns: crate::pipeline::unix_ns(),
             wire: self.outlet.deliver.wire().to_owned(),
             sink: Arc::clone(&self.outlet.name),
             tenant: batch.tenant.clone(),
@@ -307,6 +349,7 @@ impl Spill {
             );
             return false;
         }
+        self.written_ns.insert(seq, envelope.written_ns);
         let batch = Arc::new(envelope.batch(body));
         let spilled = Spilled {
             seq,
@@ -365,14 +408,25 @@ impl Spill {
         if outcomes.is_empty() && before == self.acked_below {
             return;
         }
+        self.written_ns = self.written_ns.split_off(&self.acked_below);
         self.desk
             .books
             .settle_spilled(&self.outlet.lane, self.acked_below, &outcomes);
-        failpoint("spill_release");
+    }
+
+    /// Gives back the space of frames that no start asks for any more: those that are settled by the
+    /// note on disk. Below that, what is on disk tells how far files were read, and under which
+    /// timestamps.
+    fn release(&mut self) {
         let Some(buffer) = &mut self.buffer else {
             return;
         };
-        if let Err(error) = buffer.release(Seq(self.acked_below)) {
+        let below = Seq(self.desk.books.durably_acked(&self.outlet.lane));
+        if buffer.status().first >= below {
+            return;
+        }
+        failpoint("spill_release");
+        if let Err(error) = buffer.release(below) {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(
                 lane = &*self.outlet.lane,
@@ -382,14 +436,36 @@ impl Spill {
         }
     }
 
+    /// Returns whether space is given back after the next checkpoint.
+    fn has_acked(&self) -> bool {
+        let status = self.buffer.as_ref().map(SpillBuffer::status);
+        status.is_some_and(|status| status.first < Seq(self.acked_below))
+    }
+
+    fn has_acked_segment(&self) -> bool {
+        let oldest = self.buffer.as_ref().and_then(SpillBuffer::oldest_segment);
+        oldest.is_some_and(|oldest| oldest.end <= Seq(self.acked_below))
+    }
+
     /// Goes back to memory once everything is settled.
-    fn finish_if_empty(&mut self) {
-        let Some(buffer) = &self.buffer else {
+    /// Also where the disk takes nothing: a sink that is back is not held up by it.
+    fn finish_if_empty(&mut self, is_full: bool) {
+        let buffer = self.buffer.as_ref().map(SpillBuffer::status);
+        let waits_on_disk = buffer.is_some_and(|status| Seq(self.acked_below) < status.next);
+        let is_stuck = is_full && !self.pending.is_empty();
+        if waits_on_disk || !self.on_the_wire.is_empty() || !self.unsynced.is_empty() {
             return;
-        };
-        let Seq(next) = buffer.status().next;
-        let is_done = self.pending.is_empty() && self.unsynced.is_empty();
-        if !is_done || self.acked_below < next || !self.on_the_wire.is_empty() {
+        }
+        self.is_passed_by = is_stuck || self.buffer.is_none();
+        if self.is_passed_by {
+            let back = std::mem::take(&mut self.pending).into_iter();
+            let back = back.filter(|pending| !pending.is_on_the_wire);
+            self.outlet
+                .queue
+                .stop_spilling(back.map(|pending| pending.queued));
+            return;
+        }
+        if !self.pending.is_empty() {
             return;
         }
         let marks = self.desk.books.spill_marks(&self.outlet.lane);
@@ -405,7 +481,7 @@ impl Spill {
                 .books
                 .drop_spilled(&self.outlet.lane, &left, "spill_damaged");
         }
-        self.outlet.queue.stop_spilling();
+        self.outlet.queue.stop_spilling(std::iter::empty());
         self.outlet.changed.notify_waiters();
     }
 
@@ -496,6 +572,8 @@ impl Spill {
             .store(status.segments as u64, Ordering::Relaxed);
         let frames = next.saturating_sub(self.acked_below);
         counts.frames.store(frames, Ordering::Relaxed);
+        let oldest_ns = self.written_ns.values().next().copied().unwrap_or(0);
+        counts.oldest_ns.store(oldest_ns, Ordering::Relaxed);
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::books::RouteBooks;
 use crate::config::WhenFull;
-use crate::outlet::Outlet;
+use crate::outlet::{Outlet, SpillCounts};
 
 /// The whole, as of one moment.
 #[derive(Clone, Debug, Default)]
@@ -72,7 +72,7 @@ pub struct SinkStatus {
     pub queue_used_bytes: u64,
     /// Their limit.
     pub queue_max_bytes: u64,
-    /// Age of the oldest sealed batch that is neither resolved nor spilled.
+    /// Age of the oldest sealed batch that is not settled, on disk or in memory.
     pub oldest_unacked: Option<Duration>,
     /// What is on disk for it.
     pub spill: SpillStatus,
@@ -114,6 +114,17 @@ pub struct DeadLetterStatus {
     pub bytes: u64,
 }
 
+fn oldest_in_memory(since: Option<Instant>) -> Option<Duration> {
+    let now = crate::pipeline::now().instant;
+    since.map(|since| now.saturating_duration_since(since))
+}
+
+fn oldest_on_disk(counts: &SpillCounts) -> Option<Duration> {
+    let oldest_ns = counts.oldest_ns.load(Ordering::Relaxed);
+    let age_ns = crate::pipeline::unix_ns().saturating_sub(oldest_ns);
+    (oldest_ns > 0).then(|| Duration::from_nanos(age_ns))
+}
+
 impl SinkStatus {
     /// What one lane does, as if it were all of the sink; `oldest` is when its oldest unresolved span
     /// was sealed.
@@ -151,11 +162,7 @@ impl SinkStatus {
             queued_batches: outlet.queue.len(),
             queue_used_bytes: outlet.queue.used_bytes(),
             queue_max_bytes: outlet.queue.max_bytes(),
-            oldest_unacked: oldest.map(|since| {
-                crate::pipeline::now()
-                    .instant
-                    .saturating_duration_since(since)
-            }),
+            oldest_unacked: oldest_in_memory(oldest).max(oldest_on_disk(&counts.spill)),
             spill: SpillStatus {
                 bytes: load(&counts.spill.bytes),
                 max_bytes: spill_max_bytes,

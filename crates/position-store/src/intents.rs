@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tailwater_durable::{AppendFile, Storage, StorageError};
+use tailwater_record::Marker;
 
 use self::record::{HEADER_FRAME_BYTES, Header, MAX_SINK_BYTES, MAX_SPANS, frame_bytes};
 use crate::names;
@@ -37,6 +38,8 @@ pub struct IntentSpan {
     pub start: u64,
     /// The byte after its last one; a span with `end <= start` holds nothing.
     pub end: u64,
+    /// The guard of `end`: an inode that was reused within a checkpoint can pass for the file.
+    pub marker: Marker,
     /// How the bytes at the start are to be framed: opaque here, see
     /// [`Position::place`](crate::Position::place).
     pub place: u8,
@@ -213,8 +216,8 @@ impl Intents {
         Ok(())
     }
 
-    /// Notes that a batch has its outcome. In memory only: on disk the intent is gone with the next
-    /// rotation, and until then the positions tell that it is resolved.
+    /// Forgets a batch. In memory only: on disk the intent is gone with the next rotation. So the
+    /// positions must cover it durably: with an older one the batch is sent again, and needs its intent.
     pub fn resolve(&mut self, batch: u64) {
         self.live.remove(&batch);
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tailwater_durable::{AppendFile, Storage, StorageError};
+use tailwater_failpoint::failpoint;
 
 use crate::generation::{self, is_put_aside, is_unfinished, name, unusable_name};
 use crate::state::{Group, Snapshot, StoreLimits};
@@ -107,6 +108,7 @@ impl Journal {
             }
             return Err(JournalError::Storage(source));
         }
+        failpoint("checkpoint_sync");
         if let Err(source) = file.sync() {
             self.file = None;
             return Err(JournalError::Storage(source));

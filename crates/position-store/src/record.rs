@@ -323,13 +323,17 @@ impl Fields<'_> {
         })
     }
 
+    pub(crate) fn marker(&mut self) -> Option<Marker> {
+        Some(Marker {
+            len: self.window()?,
+            hash: self.u64()?,
+        })
+    }
+
     fn position(&mut self) -> Option<StoredPosition> {
         let position = Position {
             offset: self.u64()?,
-            marker: Marker {
-                len: self.window()?,
-                hash: self.u64()?,
-            },
+            marker: self.marker()?,
             place: self.u8()?,
         };
         Some(StoredPosition {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use tailwater_durable::frame::{FrameReader, Scanned};
 use tailwater_durable::{CrashStorage, Storage};
 use tailwater_position_store::{FileKey, Intent, IntentLimits, IntentSpan, Intents};
+use tailwater_record::Marker;
 
 use support::{Offsets, identity, offsets, open_on, position};
 
@@ -142,6 +143,10 @@ fn intent(batch: u64, spans: u64) -> Intent {
         epoch: 0x22,
         start: 0x33 + number,
         end: 0x44 + number,
+        marker: Marker {
+            len: 0x99,
+            hash: 0xaa,
+        },
         place: 0x55,
         records: 0x66,
         first_timestamp_ns: 0x77 + number,
@@ -192,7 +197,7 @@ fn intents_are_laid_out_as_documented() {
     assert_eq!(INTENTS_V1[17..25], 2_u64.to_le_bytes(), "generation");
     assert_eq!(INTENTS_V1[25..33], 4_u64.to_le_bytes(), "next batch");
     let record = &INTENTS_V1[33..];
-    assert_eq!(record[4..8], 62_u32.to_le_bytes());
+    assert_eq!(record[4..8], 72_u32.to_le_bytes());
     assert_eq!(record[12], 2, "kind");
     assert_eq!(record[13..21], 2_u64.to_le_bytes(), "batch");
     assert_eq!(record[21..25], 0x88_u32.to_le_bytes(), "timestamp step");
@@ -202,8 +207,10 @@ fn intents_are_laid_out_as_documented() {
     assert_eq!(record[42..46], 0x22_u32.to_le_bytes(), "epoch");
     assert_eq!(record[46..54], 0x33_u64.to_le_bytes(), "start");
     assert_eq!(record[54..62], 0x44_u64.to_le_bytes(), "end");
-    assert_eq!(record[62], 0x55, "place");
-    assert_eq!(record[63..67], 0x66_u32.to_le_bytes(), "records");
-    assert_eq!(record[67..75], 0x77_u64.to_le_bytes(), "first timestamp");
-    assert_eq!(record[75..79], *b"TWF1");
+    assert_eq!(record[62..64], 0x99_u16.to_le_bytes(), "marker length");
+    assert_eq!(record[64..72], 0xaa_u64.to_le_bytes(), "marker hash");
+    assert_eq!(record[72], 0x55, "place");
+    assert_eq!(record[73..77], 0x66_u32.to_le_bytes(), "records");
+    assert_eq!(record[77..85], 0x77_u64.to_le_bytes(), "first timestamp");
+    assert_eq!(record[85..89], *b"TWF1");
 }

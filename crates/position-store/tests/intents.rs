@@ -14,6 +14,7 @@ use tailwater_durable::{CrashStorage, Fault, Storage, Unsynced, frame};
 use tailwater_position_store::{
     FileKey, Intent, IntentLimits, IntentRecovery, IntentSpan, Intents,
 };
+use tailwater_record::Marker;
 
 /// Small enough for a workload of a few batches to rotate.
 const LIMITS: IntentLimits = IntentLimits {
@@ -33,6 +34,10 @@ fn intent(batch: u64) -> Intent {
         epoch: 1,
         start: batch,
         end: batch.saturating_add(100),
+        marker: Marker {
+            len: 100,
+            hash: batch,
+        },
         place: 2,
         records: 7,
         first_timestamp_ns: batch.wrapping_add(1_700_000_000_000_000_000),

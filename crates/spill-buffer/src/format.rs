@@ -11,7 +11,8 @@ use tailwater_durable::frame::{self, HEADER_BYTES, MAGIC};
 
 use crate::Seq;
 
-pub(crate) const VERSION: u32 = 1;
+/// The version of the segments that is written; a newer one is left alone.
+pub const VERSION: u32 = 1;
 
 pub(crate) const KIND_HEADER: u8 = 1;
 pub(crate) const KIND_PAYLOAD: u8 = 2;

@@ -20,6 +20,7 @@ mod tail;
 use std::fmt;
 
 pub use append::{AppendError, SyncError};
+pub use format::VERSION;
 pub use inspect::{InspectedFrame, InspectedSegment, Inspection, SegmentReport, inspect};
 pub use open::{OpenError, Recovery, open};
 pub use read::{Read, ReadError};

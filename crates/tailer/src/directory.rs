@@ -53,6 +53,8 @@ pub(crate) struct Directory {
     pub(crate) is_dirty: bool,
     /// Nothing was listed yet.
     pub(crate) is_first_scan: bool,
+    /// How often it was looked at anew because a file was renamed during the first look.
+    pub(crate) first_looks: u8,
     /// How many directories lie above it, up to the root of its pattern.
     pub(crate) depth: usize,
     /// Renames that were heard of: the name a file has now, and the name it had first.

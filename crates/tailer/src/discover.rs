@@ -31,6 +31,9 @@ const MAX_ENTRIES: usize = 1_000_000;
 /// Listings in a row for want of one during which nothing happened.
 const MAX_LISTINGS: usize = 4;
 
+/// First looks at a directory in which files are renamed meanwhile.
+const MAX_FIRST_LOOKS: u8 = 20;
+
 /// Turns that a directory without rest waits before it is taken as it is.
 const MAX_POSTPONEMENTS: u8 = 20;
 
@@ -174,9 +177,14 @@ impl<R> crate::Tailer<R> {
             if difference.is_first {
                 self.resume_rotated(id, &difference, now, known);
             }
-            self.follow_renamed_before_seen(id, &difference, now);
-            self.find_missed_generations(id, &difference, now);
-            self.find_files(id, &difference, now);
+            if !(difference.is_first && self.is_moving(id)) {
+                self.follow_renamed_before_seen(id, &difference, now);
+                self.find_missed_generations(id, &difference, now);
+                self.find_files(id, &difference, now);
+            }
+            if difference.is_first && self.is_moving(id) {
+                self.look_first_again(id);
+            }
         }
         self.find_directories_and_links(id, &difference, now);
         let links = self
@@ -186,6 +194,24 @@ impl<R> crate::Tailer<R> {
             .unwrap_or_default();
         for link in links {
             self.consider_link(&link, now);
+        }
+    }
+
+    /// Returns whether a name was found to stand for another file than in the listing, and is looked
+    /// at again for it.
+    fn is_moving(&self, id: DirId) -> bool {
+        self.dirs
+            .get(&id)
+            .is_some_and(|dir| dir.is_dirty && dir.first_looks < MAX_FIRST_LOOKS)
+    }
+
+    /// Has a directory looked at once more as for the first time, but for what is followed by now.
+    fn look_first_again(&mut self, id: DirId) {
+        if let Some(dir) = self.dirs.get_mut(&id) {
+            dir.first_looks = dir.first_looks.saturating_add(1);
+            dir.is_first_scan = true;
+            dir.names
+                .retain(|_, entry| entry.kind != Kind::File || entry.file.is_some());
         }
     }
 

@@ -242,6 +242,19 @@ impl<R> TailedFile<R> {
         u64::try_from(stat.st_size).ok()
     }
 
+    /// Returns whether the bytes before an offset are those that a marker was taken of. The descriptor
+    /// must be open.
+    pub(crate) fn holds(&self, offset: u64, marker: Marker) -> bool {
+        let (Some(file), Some(start)) =
+            (&self.descriptor, offset.checked_sub(u64::from(marker.len)))
+        else {
+            return false;
+        };
+        let mut before = vec![0; usize::from(marker.len)];
+        read_at(file, &mut before, start)
+            .is_ok_and(|read| read == before.len() && marker.matches_tail(&before))
+    }
+
     /// Returns whether nothing was written for `wait` since it was rotated.
     pub(crate) fn is_quiet(&self, now: Instant, wait: Duration) -> bool {
         self.rotated_at.is_some_and(|rotated_at| {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tailwater_record::{FileId, Fingerprint};
+use tailwater_record::{FileId, Fingerprint, Marker};
 
 use crate::directory::{Directory, TailId, is_remote, mount_table};
 use crate::file::{ReadBuffer, ReadRules, Step, TailedFile};
@@ -379,6 +379,15 @@ impl<R> Tailer<R> {
             return Step::Gated;
         }
         self.read_again(id, cursor, buffer, now)
+    }
+
+    /// Returns whether the bytes before an offset of a file are those that a marker was taken of.
+    pub fn holds(&mut self, id: TailId, offset: u64, marker: Marker, now: Instant) -> bool {
+        self.ensure_open(id, now).is_ok()
+            && self
+                .files
+                .get(&id)
+                .is_some_and(|file| file.holds(offset, marker))
     }
 
     /// Does what [`Tailer::read`] does, also where the generation before is not finished: for what was

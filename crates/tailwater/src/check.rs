@@ -238,12 +238,12 @@ fn print_some<'a>(
 }
 
 /// File names are others' words: they must not drive the terminal.
-fn printable(path: &Path) -> String {
+pub(crate) fn printable(path: &Path) -> String {
     path.display().to_string().escape_debug().to_string()
 }
 
 /// Returns a size as a person reads it, rounded down to a tenth.
-fn bytes_in_words(bytes: u64) -> String {
+pub(crate) fn bytes_in_words(bytes: u64) -> String {
     const UNITS: [(&str, u32); 4] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
     let Some((unit, shift)) = UNITS.into_iter().find(|(_, shift)| bytes >> shift > 0) else {
         return format!("{bytes} B");

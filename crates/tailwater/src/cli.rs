@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::raw::RawLogLevel;
 use crate::exit::{self, Failure};
+use crate::spill::SpillCommand;
 
 /// The log shipping agent: tails files and delivers them, nothing lost silently.
 #[derive(Debug, Parser)]
@@ -40,6 +41,11 @@ enum Command {
     },
     /// Follows files without a configuration, to the terminal or to Loki. Keeps no positions.
     Tail(TailArguments),
+    /// Looks at what waits on disk, spilled or refused for good, and takes it elsewhere.
+    Spill {
+        #[command(subcommand)]
+        command: SpillCommand,
+    },
 }
 
 /// Arguments of `tail`.
@@ -86,6 +92,7 @@ pub fn main() -> ExitCode {
             crate::check::check(config.as_deref(), &mut std::io::stdout().lock())
         }
         Command::Tail(tail) => crate::run::tail(tail, arguments.log_level),
+        Command::Spill { command } => crate::spill::run(command, &mut std::io::stdout().lock()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

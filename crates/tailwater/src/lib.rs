@@ -9,4 +9,5 @@ pub mod config;
 pub mod exit;
 pub mod registry;
 pub mod run;
+pub mod spill;
 pub mod telemetry;

@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::Deserialize;
-use tailwater_sink::{SettingsError, SinkParts, SinkSettings};
+use tailwater_sink::{Deliver, SettingsError, SinkParts, SinkSettings};
 
 use crate::config::raw::{
     RawBatch, RawDeadLetters, RawLevel, RawQueue, RawRetry, RawSpill, RawWhenFull,
@@ -63,6 +64,43 @@ sinks! {
     file => tailwater_sink_file::FileSettings,
 }
 
+/// Makes a sink that takes bodies of one wire format apart.
+type MakeDecoder = fn() -> Option<SinkParts>;
+
+/// Every wire format that a sink of this binary has ever written. What the settings name is not opened.
+const WIRES: &[(&str, MakeDecoder)] = &[
+    ("loki-protobuf-snappy", || {
+        parts::<tailwater_sink_loki::LokiSettings>(r#"{"url":"http://localhost","proxy_url":""}"#)
+    }),
+    ("loki-json-gzip", || {
+        parts::<tailwater_sink_loki::LokiSettings>(
+            r#"{"url":"http://localhost","proxy_url":"","encoding":"json"}"#,
+        )
+    }),
+    ("ndjson", || {
+        parts::<tailwater_sink_file::FileSettings>(r#"{"path":"none"}"#)
+    }),
+    ("text", text),
+    // Only lines are told apart, and these are lines too.
+    ("text-escaped", text),
+];
+
+fn text() -> Option<SinkParts> {
+    parts::<tailwater_sink_file::FileSettings>(r#"{"path":"none","format":"text"}"#)
+}
+
+fn parts<S: SinkSettings>(settings: &str) -> Option<SinkParts> {
+    let settings: S = serde_json::from_str(settings).ok()?;
+    SinkSettings::build(&settings).ok()
+}
+
+/// Returns what takes bodies of a wire format apart, without the settings of any sink; `None` where no sink
+/// of this binary knows the format. For [`Deliver::decode`] and no delivery.
+pub fn decoder(wire: &str) -> Option<Arc<dyn Deliver>> {
+    let (_, make) = WIRES.iter().find(|(known, _)| *known == wire)?;
+    make().map(|parts| parts.deliver)
+}
+
 /// The settings of a sink of any kind.
 pub trait AnySettings: fmt::Debug {
     /// Makes the sink.
@@ -89,5 +127,20 @@ impl<S: SinkSettings> AnySettings for S {
 
     fn written_paths(&self) -> Vec<PathBuf> {
         SinkSettings::written_paths(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_wire_format_is_taken_apart_by_the_sink_that_writes_it() {
+        for (wire, _) in WIRES {
+            let decoder = decoder(wire).unwrap();
+            let written = wire.strip_suffix("-escaped").unwrap_or(wire);
+            assert_eq!(decoder.wire(), written);
+        }
+        assert!(decoder("smoke-signals").is_none());
     }
 }

@@ -245,7 +245,7 @@ fn open_data_dir(directory: &Path) -> Result<(DirLock, Arc<dyn Storage>), Failur
     Ok((lock, Arc::new(storage)))
 }
 
-fn open_positions(
+pub(crate) fn open_positions(
     storage: &Arc<dyn Storage>,
     max_files: usize,
 ) -> Result<(PositionStore, Journal), Failure> {
@@ -275,7 +275,7 @@ fn hinted(error: anyhow::Error, hint: &str) -> Failure {
 }
 
 /// Runs to the end on one thread: requests are few and large, and the work is on the pipeline threads.
-fn on_runtime(work: impl Future<Output = anyhow::Result<()>>) -> Result<(), Failure> {
+pub(crate) fn on_runtime(work: impl Future<Output = anyhow::Result<()>>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(MAX_BLOCKING_THREADS)
@@ -327,7 +327,7 @@ fn raise_descriptor_limit() {
     clippy::disallowed_methods,
     reason = "the start of the process, stored with the positions"
 )]
-fn unix_ns() -> u64 {
+pub(crate) fn unix_ns() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     since.map_or(0, |since| {
         u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)

@@ -3,11 +3,12 @@
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::client;
@@ -28,6 +29,7 @@ const START_DEADLINE: Duration = Duration::from_secs(30);
 pub struct Agent {
     child: Child,
     log_path: PathBuf,
+    address_path: PathBuf,
     admin: SocketAddr,
     status: Option<ExitStatus>,
 }
@@ -62,6 +64,22 @@ impl Agent {
     /// # Errors
     /// As [`start_binary`](Self::start_binary).
     pub fn start_command(command: &[&OsStr], config_text: &str, directory: &Path) -> Result<Self> {
+        let mut agent = Self::launch(command, &[], config_text, directory)?;
+        agent.wait_ready()?;
+        Ok(agent)
+    }
+
+    /// Does what [`start_command`](Self::start_command) does with further variables in the
+    /// environment, and does not wait: until [`wait_ready`](Self::wait_ready) there is no admin server.
+    ///
+    /// # Errors
+    /// The agent cannot be run.
+    pub fn launch(
+        command: &[&OsStr],
+        variables: &[(&str, &str)],
+        config_text: &str,
+        directory: &Path,
+    ) -> Result<Self> {
         let address_path = directory.join(data_dir(config_text)?).join(ADDRESS_FILE);
         // An agent that was killed has left its address behind.
         if let Err(error) = fs::remove_file(&address_path)
@@ -76,24 +94,27 @@ impl Agent {
             .append(true)
             .create(true)
             .open(&log_path)?;
-        let child = spawn(command, &config_path, directory, log)?;
+        let child = spawn(command, variables, &config_path, directory, log)?;
         // Made before it is ready, so that it is killed where it never is.
-        let mut agent = Self {
+        Ok(Self {
             child,
             log_path,
+            address_path,
             admin: SocketAddr::from(([127, 0, 0, 1], 0)),
             status: None,
-        };
-        agent.wait_ready(&address_path)?;
-        Ok(agent)
+        })
     }
 
-    fn wait_ready(&mut self, address_path: &Path) -> Result<()> {
+    /// Waits until the agent is ready.
+    ///
+    /// # Errors
+    /// It exits, or is not ready in time; shows what it has printed.
+    pub fn wait_ready(&mut self) -> Result<()> {
         let waited = wait::until_ok(START_DEADLINE, "the agent is ready", || {
             if let Some(status) = self.poll_exit()? {
                 bail!("the agent has ended with {status}");
             }
-            let Some(admin) = read_address(address_path) else {
+            let Some(admin) = read_address(&self.address_path) else {
                 return Ok(false);
             };
             self.admin = admin;
@@ -152,6 +173,41 @@ impl Agent {
         })
         .with_context(|| format!("the agent runs on; it printed:\n{}", self.log()))?;
         status.context("the agent has no exit status")
+    }
+
+    /// Waits until the agent was killed (SIGKILL), by itself or by another.
+    ///
+    /// # Errors
+    /// It lives on beyond the deadline, or has ended in another way; shows what it has printed.
+    pub fn wait_killed(&mut self, deadline: Duration) -> Result<()> {
+        let status = self.wait_exit(deadline)?;
+        ensure!(
+            status.signal() == Some(Signal::KILL.as_raw()),
+            "the agent was not killed, it has ended with {status}; it printed:\n{}",
+            self.log()
+        );
+        Ok(())
+    }
+
+    /// Lets the agent run for a time.
+    ///
+    /// # Errors
+    /// It has ended before; shows what it has printed.
+    pub fn run_for(&mut self, time: Duration) -> Result<()> {
+        let mut status = None;
+        let outlived = wait::until_ok(time, "the agent has ended", || {
+            status = self.poll_exit()?;
+            Ok(status.is_some())
+        });
+        match (outlived, status) {
+            (Ok(()), Some(status)) => {
+                bail!(
+                    "the agent has ended with {status}; it printed:\n{}",
+                    self.log()
+                )
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Scrapes the metrics.
@@ -215,10 +271,17 @@ impl Drop for Agent {
     }
 }
 
-fn spawn(command: &[&OsStr], config: &Path, directory: &Path, log: File) -> Result<Child> {
+fn spawn(
+    command: &[&OsStr],
+    variables: &[(&str, &str)],
+    config: &Path,
+    directory: &Path,
+    log: File,
+) -> Result<Child> {
     let (program, arguments) = command.split_first().context("no command to run")?;
     Command::new(program)
         .args(arguments)
+        .envs(variables.iter().copied())
         .arg("run")
         .arg("--config")
         .arg(config)

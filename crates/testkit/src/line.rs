@@ -4,6 +4,9 @@
 //! 16 hexadecimal digits, and the payload, which is a function of the three numbers. A line that was
 //! cut, joined with another or changed in one bit is recognised, and so is the line it was.
 //!
+//! A line may say its level, in front as logfmt does: `level=error `. The payload depends on it too, so
+//! that a line which lost its level is recognised as well.
+//!
 //! The payload is printable ASCII and holds quotes, backslashes and spaces, also at its ends: what
 //! escapes or trims wrongly is found out.
 
@@ -39,20 +42,36 @@ pub enum TornLine {
     Payload,
 }
 
+/// What stands before the level of a line.
+const LEVEL_PREFIX: &[u8] = b"level=";
+
 /// Appends a line, without a delimiter, whose payload has `payload_bytes` bytes.
 pub fn push_line(out: &mut Vec<u8>, id: LineId, payload_bytes: usize) {
-    let payload = Payload::new(id, payload_bytes);
+    push_body(out, id, b"", payload_bytes);
+}
+
+/// Appends a line as [`push_line`] does, with its level in front: a word of lower-case letters.
+pub fn push_line_of_level(out: &mut Vec<u8>, id: LineId, level: &str, payload_bytes: usize) {
+    out.extend_from_slice(LEVEL_PREFIX);
+    out.extend_from_slice(level.as_bytes());
+    out.push(b' ');
+    push_body(out, id, level.as_bytes(), payload_bytes);
+}
+
+fn push_body(out: &mut Vec<u8>, id: LineId, level: &[u8], payload_bytes: usize) {
+    let payload = Payload::new(id, level, payload_bytes);
     let hash = xxh64(&payload.clone().collect::<Vec<u8>>(), 0);
     write!(out, "{} {} {payload_bytes} {hash:016x} ", id.file, id.seq)
         .expect("a vector takes every write");
     out.extend(payload);
 }
 
-/// Recognises a line that [`push_line`] made.
+/// Recognises a line that [`push_line`] or [`push_line_of_level`] made.
 ///
 /// # Errors
 /// [`TornLine`] where the line is anything else, be it one bit.
 pub fn parse_line(line: &[u8]) -> Result<LineId, TornLine> {
+    let (level, line) = split_level(line)?;
     let mut fields = line.splitn(5, |byte| *byte == b' ');
     let mut next = || fields.next().ok_or(TornLine::Header);
     let file = number(next()?)?;
@@ -71,8 +90,22 @@ pub fn parse_line(line: &[u8]) -> Result<LineId, TornLine> {
         seq,
     };
     let is_whole = hash == format!("{:016x}", xxh64(payload, 0)).as_bytes()
-        && payload.iter().copied().eq(Payload::new(id, payload_bytes));
+        && payload
+            .iter()
+            .copied()
+            .eq(Payload::new(id, level, payload_bytes));
     is_whole.then_some(id).ok_or(TornLine::Payload)
+}
+
+/// Takes the level off a line; it is empty where the line says none.
+fn split_level(line: &[u8]) -> Result<(&[u8], &[u8]), TornLine> {
+    let Some(line) = line.strip_prefix(LEVEL_PREFIX) else {
+        return Ok((b"", line));
+    };
+    let end = line.iter().position(|byte| *byte == b' ');
+    let (level, rest) = line.split_at(end.ok_or(TornLine::Header)?);
+    let rest = rest.strip_prefix(b" ").filter(|_| !level.is_empty());
+    Ok((level, rest.ok_or(TornLine::Header)?))
 }
 
 /// Reads a number that is written as [`push_line`] writes it: no sign, no zero in front.
@@ -86,7 +119,7 @@ fn number(field: &[u8]) -> Result<u64, TornLine> {
         .ok_or(TornLine::Header)
 }
 
-/// Printable bytes that depend on the numbers of the line.
+/// Printable bytes that depend on the numbers and the level of the line.
 #[derive(Clone)]
 struct Payload {
     state: u64,
@@ -94,9 +127,10 @@ struct Payload {
 }
 
 impl Payload {
-    fn new(id: LineId, payload_bytes: usize) -> Self {
+    fn new(id: LineId, level: &[u8], payload_bytes: usize) -> Self {
         let length = u64::try_from(payload_bytes).unwrap_or(u64::MAX);
-        let seed = mix(u64::from(id.file)) ^ mix(id.seq ^ mix(length));
+        let of_level = if level.is_empty() { 0 } else { xxh64(level, 0) };
+        let seed = mix(u64::from(id.file)) ^ mix(id.seq ^ mix(length)) ^ of_level;
         Self {
             state: seed,
             left: payload_bytes,
@@ -144,32 +178,41 @@ mod tests {
         out
     }
 
+    fn line_of_level(payload_bytes: usize) -> Vec<u8> {
+        let mut out = Vec::new();
+        push_line_of_level(&mut out, ID, "error", payload_bytes);
+        out
+    }
+
     #[test]
     fn a_line_is_recognised_whatever_its_length() {
         for payload_bytes in [0, 1, 100, 5_000] {
             assert_eq!(parse_line(&line(payload_bytes)), Ok(ID));
+            assert_eq!(parse_line(&line_of_level(payload_bytes)), Ok(ID));
         }
     }
 
     #[test]
     fn a_line_cut_anywhere_is_torn() {
-        let whole = line(60);
-        for end in 0..whole.len() {
-            assert!(parse_line(&whole[..end]).is_err(), "cut to {end} bytes");
-        }
-        for start in 1..whole.len() {
-            assert!(parse_line(&whole[start..]).is_err(), "cut from {start}");
+        for whole in [line(60), line_of_level(60)] {
+            for end in 0..whole.len() {
+                assert!(parse_line(&whole[..end]).is_err(), "cut to {end} bytes");
+            }
+            for start in 1..whole.len() {
+                assert!(parse_line(&whole[start..]).is_err(), "cut from {start}");
+            }
         }
     }
 
     #[test]
     fn a_line_changed_in_any_bit_is_torn() {
-        let whole = line(40);
-        for index in 0..whole.len() {
-            for bit in 0..8 {
-                let mut changed = whole.clone();
-                changed[index] ^= 1 << bit;
-                assert!(parse_line(&changed).is_err(), "byte {index}, bit {bit}");
+        for whole in [line(40), line_of_level(40)] {
+            for index in 0..whole.len() {
+                for bit in 0..8 {
+                    let mut changed = whole.clone();
+                    changed[index] ^= 1 << bit;
+                    assert!(parse_line(&changed).is_err(), "byte {index}, bit {bit}");
+                }
             }
         }
     }

@@ -145,6 +145,11 @@ impl Verdict {
         }
     }
 
+    /// Returns how many lines had to arrive.
+    pub fn expected(&self) -> u64 {
+        self.files.values().map(|file| file.expected).sum()
+    }
+
     /// Returns how many lines did not arrive.
     pub fn missing(&self) -> u64 {
         self.sum(|file| &file.missing)
@@ -185,10 +190,44 @@ impl Verdict {
     #[track_caller]
     pub fn assert_exact_by_timestamp(&self) {
         self.assert_at_least_once(0);
+        self.assert_order_by_timestamp();
+    }
+
+    /// Asserts what a reader sees whose backend keeps one of several copies that have the same stream,
+    /// timestamp and line: every line once, whole, in order by timestamp, and under a timestamp of its
+    /// own. It can be asked only of a sink that keeps its entries.
+    ///
+    /// # Panics
+    /// Something is missing, torn, unknown, out of order, or stands there twice; shows the verdict.
+    #[track_caller]
+    pub fn assert_exact_without_repeats(&self) {
+        self.assert_at_least_once(u64::MAX);
+        self.assert_order_by_timestamp();
         assert!(
-            self.reordered_by_timestamp.count == 0,
-            "out of order:\n{self}"
+            self.restamped.count == 0,
+            "repeats are not the same:\n{self}"
         );
+        assert!(
+            self.shared_timestamps.count == 0,
+            "lines share a timestamp:\n{self}"
+        );
+    }
+
+    /// Asserts that so many lines are missing, and that the others arrived once, whole and in order by
+    /// timestamp. Copies that the sink provoked by a lie do not count.
+    ///
+    /// # Panics
+    /// More or fewer are missing, or something is torn, unknown, duplicate or out of order; shows the
+    /// verdict.
+    #[track_caller]
+    pub fn assert_exact_but_for(&self, missing: u64) {
+        assert!(
+            self.missing() == missing,
+            "{} lines are missing and not {missing}:\n{self}",
+            self.missing()
+        );
+        self.assert_nothing_strange(0);
+        self.assert_order_by_timestamp();
     }
 
     /// Asserts that every line arrived whole, and that no more copies were stored than the test
@@ -198,8 +237,21 @@ impl Verdict {
     /// Something is missing, torn or unknown, or there are more duplicates; shows the verdict.
     #[track_caller]
     pub fn assert_at_least_once(&self, max_duplicates: u64) {
-        assert!(!self.files.is_empty(), "the oracle was told of no file");
         assert!(self.missing() == 0, "lines are missing:\n{self}");
+        self.assert_nothing_strange(max_duplicates);
+    }
+
+    #[track_caller]
+    fn assert_order_by_timestamp(&self) {
+        assert!(
+            self.reordered_by_timestamp.count == 0,
+            "out of order:\n{self}"
+        );
+    }
+
+    #[track_caller]
+    fn assert_nothing_strange(&self, max_duplicates: u64) {
+        assert!(!self.files.is_empty(), "the oracle was told of no file");
         assert!(self.torn.count == 0, "lines are torn:\n{self}");
         assert!(self.unknown.count == 0, "lines came from nowhere:\n{self}");
         assert!(

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::line::{LineId, mix, push_line};
+use crate::line::{LineId, mix, push_line, push_line_of_level};
 
 /// How a writer writes.
 #[derive(Clone, Debug)]
@@ -25,6 +25,18 @@ pub struct WriterOptions {
     pub line_end: LineEnd,
     /// How the file is opened.
     pub mode: WriteMode,
+    /// The levels that lines say they have, one after another by their numbers; empty for lines that
+    /// say none.
+    pub levels: &'static [&'static str],
+}
+
+impl WriterOptions {
+    /// Returns the level that the line with this number says it has.
+    pub fn level_of(&self, seq: u64) -> Option<&'static str> {
+        let count = u64::try_from(self.levels.len()).ok()?;
+        let index = usize::try_from(seq.checked_rem(count)?).ok()?;
+        self.levels.get(index).copied()
+    }
 }
 
 impl Default for WriterOptions {
@@ -35,6 +47,7 @@ impl Default for WriterOptions {
             payload_bytes: 40..=200,
             line_end: LineEnd::Lf,
             mode: WriteMode::Append,
+            levels: &[],
         }
     }
 }
@@ -105,6 +118,7 @@ pub struct LogWriter {
     old: Option<File>,
     progress: Progress,
     lines: Vec<u8>,
+    bytes: u64,
     /// Whether the file ends within a line.
     is_line_open: bool,
     /// Whether a write has failed: what it left in the file is not known.
@@ -130,6 +144,7 @@ impl LogWriter {
                 attempted: Arc::new(AtomicU64::new(0)),
             },
             lines: Vec::new(),
+            bytes: 0,
             is_line_open: false,
             has_failed: false,
         })
@@ -148,6 +163,11 @@ impl LogWriter {
     /// Returns what was written so far.
     pub fn written(&self) -> Written {
         self.progress.written()
+    }
+
+    /// Returns how many bytes the kernel has taken, delimiters included.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Writes the next lines, `lines_per_write` of them at a time.
@@ -243,6 +263,10 @@ impl LogWriter {
         };
         let result = file.write_all(&self.lines);
         self.has_failed = result.is_err();
+        if result.is_ok() {
+            let bytes = u64::try_from(self.lines.len()).unwrap_or(u64::MAX);
+            self.bytes = self.bytes.saturating_add(bytes);
+        }
         result.with_context(|| format!("cannot write to {}", self.path.display()))
     }
 
@@ -262,7 +286,10 @@ impl LogWriter {
                 seq,
             };
             let payload_bytes = self.payload_bytes(id);
-            push_line(&mut self.lines, id, payload_bytes);
+            match self.options.level_of(seq) {
+                Some(level) => push_line_of_level(&mut self.lines, id, level, payload_bytes),
+                None => push_line(&mut self.lines, id, payload_bytes),
+            }
             self.lines.extend_from_slice(match self.options.line_end {
                 LineEnd::Lf => b"\n",
                 LineEnd::CrLf => b"\r\n",
@@ -333,6 +360,8 @@ mod tests {
         writer.write_lines(2).unwrap();
         let written = writer.written();
         assert_eq!((written.file, written.acked, written.attempted), (4, 7, 7));
+        let on_disk = [&old_path, &path].map(|path| fs::metadata(path).unwrap().len());
+        assert_eq!(writer.bytes(), on_disk.iter().sum::<u64>());
         assert_eq!(
             sequences(&fs::read(old_path).unwrap()),
             (0..5).map(Ok).collect::<Vec<_>>()
@@ -353,6 +382,30 @@ mod tests {
         writer.write_lines(1).unwrap();
         assert_eq!(progress.last_acked(), Some(1));
         assert_eq!(sequences(&fs::read(path).unwrap()), [Ok(0), Ok(1)]);
+    }
+
+    #[test]
+    fn lines_say_the_levels_they_are_given_one_after_the_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("app.log");
+        let options = WriterOptions {
+            levels: &["debug", "error"],
+            ..WriterOptions::default()
+        };
+        assert_eq!(options.level_of(3), Some("error"));
+        assert_eq!(WriterOptions::default().level_of(3), None);
+        let mut writer = LogWriter::open(&path, 0, options).unwrap();
+        writer.write_lines(3).unwrap();
+        let content = fs::read(path).unwrap();
+        let starts = ["level=debug 0 0 ", "level=error 0 1 ", "level=debug 0 2 "];
+        for (line, start) in content.split(|byte| *byte == b'\n').zip(starts) {
+            assert!(
+                line.starts_with(start.as_bytes()),
+                "{}",
+                line.escape_ascii()
+            );
+        }
+        assert_eq!(sequences(&content), [Ok(0), Ok(1), Ok(2)]);
     }
 
     #[test]

@@ -404,6 +404,45 @@ fn what_is_waited_for_is_seen_or_not_within_its_time() {
 }
 
 #[test]
+fn a_tenant_is_answered_in_a_mode_of_its_own_and_uses_up_no_other() {
+    let sink = FaultSink::start().unwrap();
+    sink.script(|script| {
+        script
+            .rules
+            .tenants
+            .insert("poor".into(), Mode::status(429));
+        script.queue.push_back(Mode::status(500));
+    });
+    let push_for = |tenant: &str| {
+        let header = format!("X-Scope-OrgID: {tenant}\r\n");
+        push_with(&sink, &json(&["a"]), &header).unwrap();
+        last_given(&sink)
+    };
+    assert_eq!(push_for("poor"), Given::Status(429));
+    assert_eq!(push_for("rich"), Given::Status(500));
+    assert_eq!(push_for("rich"), Given::Status(204));
+    assert_eq!(committed(&sink), ["a"]);
+}
+
+#[test]
+fn what_was_not_stored_is_named_by_its_numbers() {
+    let sink = FaultSink::start_keeping(Keep::Counts).unwrap();
+    let mut line = Vec::new();
+    let id = tailwater_testkit::line::LineId { file: 3, seq: 1 };
+    tailwater_testkit::line::push_line(&mut line, id, 10);
+    push(&sink, &[&String::from_utf8(line).unwrap()]).unwrap();
+    let written = |file| tailwater_testkit::writer::Written {
+        file,
+        acked: 3,
+        attempted: 4,
+    };
+    sink.inspect(|state| {
+        assert_eq!(state.missing(written(3)), [0, 2]);
+        assert_eq!(state.missing(written(4)), [0, 1, 2]);
+    });
+}
+
+#[test]
 fn counts_are_kept_without_entries() {
     let sink = FaultSink::start_keeping(Keep::Counts).unwrap();
     let mut line = Vec::new();

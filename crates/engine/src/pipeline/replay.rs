@@ -145,7 +145,7 @@ impl Pipeline {
     }
 
     /// Reads one span into the open batch of its lane; returns that. `None` where the cursor does not
-    /// stand at its start, or the file does not reach its end any more: it is then read as usual.
+    /// stand at its start, or the file does not hold its end any more: it is then read as usual.
     fn replay_span(
         &mut self,
         (id, index): Place,
@@ -153,8 +153,8 @@ impl Pipeline {
         step: u64,
         now: Instant,
     ) -> Option<usize> {
+        let is_there = self.tailer.holds(id, span.end, span.marker, now);
         let file = self.tailer.file_mut(id)?;
-        let is_there = file.look_at_len().is_some_and(|len| len >= span.end);
         let cursor = file.cursors.get_mut(index)?;
         if cursor.offset != span.start || !is_there {
             return None;

@@ -37,10 +37,14 @@ impl Spill {
             read_next: 1,
             acked_below: 1,
             acks: BTreeMap::new(),
+            written_ns: BTreeMap::new(),
             trouble: None,
+            awaits_room: false,
+            is_passed_by: false,
             head: Vec::new(),
         };
         spill.open_again();
+        spill.is_passed_by = spill.buffer.is_none();
         spill
     }
 
@@ -49,8 +53,9 @@ impl Spill {
         let opened = open_storage(&self.directory).map_err(|error| self.fail(&error));
         let Ok(storage) = opened else { return };
         let marks = self.desk.books.spill_marks(&self.outlet.lane);
+        let released = Seq(self.desk.books.durably_acked(&self.outlet.lane));
         let (mut buffer, recovery) =
-            match tailwater_spill_buffer::open(storage, self.limits, Seq(marks.acked)) {
+            match tailwater_spill_buffer::open(storage, self.limits, released) {
                 Ok(opened) => opened,
                 Err(error) => return self.fail(&error),
             };
@@ -65,6 +70,11 @@ impl Spill {
                 newer_segments = recovery.newer_segments,
                 "the spill is damaged: what is whole is delivered"
             );
+        }
+        // What an earlier process wrote and did not sync is found, but may not survive a power cut:
+        // positions do not move over it before it does.
+        if let Err(error) = buffer.sync() {
+            return self.fail(&error);
         }
         // A sink that was set up anew, or lost its notes, begins with what is there.
         let Seq(first) = recovery.first;

@@ -5,7 +5,8 @@
 //! | 1    | header | version u32, generation u64, next batch u64                            |
 //! | 2    | intent | batch u64, timestamp step u32, sink (length u16, UTF-8 bytes), spans to the end |
 //!
-//! A span is: key u64, epoch u32, start u64, end u64, place u8, records u32, first timestamp u64.
+//! A span is: key u64, epoch u32, start u64, end u64, marker (length u16, hash u64), place u8, records
+//! u32, first timestamp u64.
 //! Source: docs/formats/intents.md, section 3.
 
 use std::sync::Arc;
@@ -28,9 +29,9 @@ pub(super) const MAX_SPANS: usize = 4096;
 pub(super) const MAX_SINK_BYTES: usize = crate::record::MAX_SINK_BYTES;
 
 /// Longest payload that is read: the most spans and the longest name fit.
-pub(super) const MAX_PAYLOAD_BYTES: usize = 192 * 1024;
+pub(super) const MAX_PAYLOAD_BYTES: usize = 224 * 1024;
 
-const SPAN_BYTES: usize = 8 + 4 + 8 + 8 + 1 + 4 + 8;
+const SPAN_BYTES: usize = 8 + 4 + 8 + 8 + 2 + 8 + 1 + 4 + 8;
 const INTENT_FIXED_BYTES: usize = 8 + 4 + 2;
 const HEADER_PAYLOAD_BYTES: usize = 4 + 8 + 8;
 
@@ -92,6 +93,8 @@ pub(super) fn append_intent(out: &mut Vec<u8>, intent: &Intent) {
         payload.extend_from_slice(&span.epoch.to_le_bytes());
         payload.extend_from_slice(&span.start.to_le_bytes());
         payload.extend_from_slice(&span.end.to_le_bytes());
+        payload.extend_from_slice(&span.marker.len.to_le_bytes());
+        payload.extend_from_slice(&span.marker.hash.to_le_bytes());
         payload.push(span.place);
         payload.extend_from_slice(&span.records.to_le_bytes());
         payload.extend_from_slice(&span.first_timestamp_ns.to_le_bytes());
@@ -161,6 +164,7 @@ impl Fields<'_> {
             epoch: self.u32()?,
             start: self.u64()?,
             end: self.u64()?,
+            marker: self.marker()?,
             place: self.u8()?,
             records: self.u32()?,
             first_timestamp_ns: self.u64()?,

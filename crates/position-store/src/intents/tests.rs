@@ -2,7 +2,7 @@ use std::path::Path;
 use std::slice;
 
 use tailwater_durable::{CrashStorage, Disk, Fault, MemoryStorage};
-use tailwater_record::{FileIdentity, Fingerprint};
+use tailwater_record::{FileIdentity, Fingerprint, Marker};
 
 use super::*;
 use crate::{Position, StoreLimits};
@@ -13,6 +13,7 @@ fn span(key: u64, start: u64, end: u64) -> IntentSpan {
         epoch: 0,
         start,
         end,
+        marker: Marker { len: 7, hash: end },
         place: 1,
         records: 3,
         first_timestamp_ns: start,
@@ -79,6 +80,10 @@ fn intents_are_read_back_as_they_were_appended() {
         epoch: u32::MAX,
         start: u64::MAX,
         end: 0,
+        marker: Marker {
+            len: tailwater_record::WINDOW_BYTES,
+            hash: u64::MAX,
+        },
         place: u8::MAX,
         records: u32::MAX,
         first_timestamp_ns: u64::MAX,
@@ -291,9 +296,9 @@ fn a_first_append_without_room_leaves_no_file_behind() {
 #[test]
 fn a_rotation_that_fails_goes_on_with_the_file_in_use_and_is_tried_again_later() {
     let storage = CrashStorage::new();
-    let (mut intents, _) = open_on(&storage, 300);
+    let (mut intents, _) = open_on(&storage, 360);
     let mut batch = 0;
-    while intents.len_bytes() <= 300 {
+    while intents.len_bytes() <= 360 {
         batch += 1;
         intents.append(intent(batch)).unwrap();
         intents.resolve(batch);
@@ -308,7 +313,7 @@ fn a_rotation_that_fails_goes_on_with_the_file_in_use_and_is_tried_again_later()
     while storage.list().unwrap() == [name(1)] {
         intents.append(intent(batch)).unwrap();
     }
-    let (_, recovery) = open_on(&storage, 300);
+    let (_, recovery) = open_on(&storage, 360);
     assert_eq!(numbers(&recovery), [batch, batch + 1]);
 }
 

@@ -94,6 +94,7 @@ impl<R> crate::Tailer<R> {
             has_events: watched.is_ok(),
             is_dirty: true,
             is_first_scan: true,
+            first_looks: 0,
             depth,
             renamed: HashMap::new(),
             postponements: 0,

@@ -10,12 +10,18 @@ use crate::directory::Kind;
 use crate::tailer::{Change, Known, KnownFile, Now};
 use crate::watch::DirId;
 
+/// A file time is that of the kernel's last tick, and ticks are this far apart at most.
+const TICK_NS: u64 = 10_000_000;
+
 /// Endings of archives, which no line can be read of here.
 const ARCHIVES: [&str; 6] = [".gz", ".zst", ".bz2", ".xz", ".lz4", ".zip"];
 
 impl<R> crate::Tailer<R> {
     /// At the start: files of earlier runs that have another name by now are found by their inode,
     /// and generations that were made in between by their names.
+    ///
+    /// Ends early where a name has gone to another file since the listing: what is younger must not be
+    /// followed before what is older, so the directory is looked at again as for the first time.
     pub(super) fn resume_rotated(
         &mut self,
         id: DirId,
@@ -26,10 +32,12 @@ impl<R> crate::Tailer<R> {
         let mut stored = known.in_directory(&difference.directory);
         stored.sort_by_key(|file| Self::age_of_stored(file, difference));
         let mut newest: HashMap<PathBuf, u64> = HashMap::new();
+        let mut missing = Vec::new();
         for file in stored {
             let Some(source) = self.source_of(&file.path) else {
                 continue;
             };
+            let is_followed = self.by_inode.contains_key(&(difference.device, file.inode));
             let here: Vec<OsString> = difference
                 .fresh_files()
                 .filter(|(_, inode)| *inode == file.inode)
@@ -44,10 +52,16 @@ impl<R> crate::Tailer<R> {
                 _ if here
                     .iter()
                     .any(|name| difference.path_of(name) == file.path) => {}
-                Some(name) => self.resume_one(id, name, &file, source, now),
-                None => self.changes.push(Change::Missing(file)),
+                _ if is_followed => {}
+                Some(name) if self.resume_one(id, name, &file, source, now) => {}
+                Some(_) | None => missing.push(file),
+            }
+            if self.is_moving(id) {
+                return;
             }
         }
+        self.changes
+            .extend(missing.into_iter().map(Change::Missing));
         let mut newest: Vec<(PathBuf, u64)> = newest.into_iter().collect();
         newest.sort_unstable();
         for (path, updated_ns) in newest {
@@ -57,7 +71,7 @@ impl<R> crate::Tailer<R> {
             let unseen = |name: &OsStr, inode: u64| {
                 !known.is_known(difference.device, inode)
                     && Self::modified_ns(&difference.path_of(name))
-                        .is_some_and(|at| at >= updated_ns)
+                        .is_none_or(|at| at.saturating_add(TICK_NS) >= updated_ns)
             };
             // Only where the path itself went to another file is a sibling one of its generations.
             let is_replaced = path.file_name().is_some_and(|name| {
@@ -81,13 +95,22 @@ impl<R> crate::Tailer<R> {
         Age::of(file.path.file_name().unwrap_or_default(), name, modified_ns)
     }
 
-    fn resume_one(&mut self, id: DirId, name: &OsStr, file: &KnownFile, source: usize, now: Now) {
+    /// Follows a file of an earlier run again; returns whether it is that file.
+    fn resume_one(
+        &mut self,
+        id: DirId,
+        name: &OsStr,
+        file: &KnownFile,
+        source: usize,
+        now: Now,
+    ) -> bool {
         let opened = self.open_listed(id, name, file.inode, source, now);
         match opened {
             Ok(Some(opened)) if file.fingerprint.matches_head(&read_head(&opened)) => {
                 self.follow_as(id, name, opened, file.path.clone(), source, true, now);
+                true
             }
-            Ok(_) | Err(_) => self.changes.push(Change::Missing(file.clone())),
+            Ok(_) | Err(_) => false,
         }
     }
 
@@ -178,6 +201,9 @@ impl<R> crate::Tailer<R> {
         for (_, name, inode) in missed {
             if let Ok(Some(opened)) = self.open_listed(id, &name, inode, source, now) {
                 self.follow_as(id, &name, opened, path.to_owned(), source, true, now);
+            }
+            if difference.is_first && self.is_moving(id) {
+                return;
             }
         }
     }

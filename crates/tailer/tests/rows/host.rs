@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tailwater_tailer::{
@@ -41,7 +41,7 @@ pub(crate) struct Host {
     setup: Setup,
     /// `None` while the agent is down.
     tailer: Option<Tailer<()>>,
-    memory: Memory,
+    pub(crate) memory: Memory,
     buffer: ReadBuffer,
     instant: Instant,
     /// How far the wall clock is off, in nanoseconds.
@@ -161,22 +161,22 @@ impl Host {
 
     /// Appends to a file, making it where it is not there; returns the descriptor.
     pub(crate) fn append(&self, name: &str, bytes: impl AsRef<[u8]>) -> File {
-        let mut file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.path(name))
-            .unwrap();
-        file.write_all(bytes.as_ref()).unwrap();
-        file
+        append_in(&self.setup.root, name, bytes)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "a rename as rotation makes it")]
     pub(crate) fn rename(&self, from: &str, to: &str) {
-        std::fs::rename(self.path(from), self.path(to)).unwrap();
+        rename_in(&self.setup.root, from, to);
     }
 
     pub(crate) fn remove(&self, name: &str) {
         std::fs::remove_file(self.path(name)).unwrap();
+    }
+
+    /// Returns the time of a file, in nanoseconds since the epoch.
+    pub(crate) fn modified_ns(&self, name: &str) -> u64 {
+        let modified = self.path(name).metadata().unwrap().modified().unwrap();
+        let since = modified.duration_since(UNIX_EPOCH).unwrap();
+        u64::try_from(since.as_nanos()).unwrap()
     }
 
     /// Renames `a.log.1` to `a.log.2` and so on, and at last `a.log` to `a.log.1`.
@@ -390,4 +390,19 @@ fn limits(watch: WatchBackend) -> TailerLimits {
         shards: 1,
         is_for_remote: false,
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a rename as rotation makes it")]
+pub(crate) fn rename_in(directory: &Path, from: &str, to: &str) {
+    std::fs::rename(directory.join(from), directory.join(to)).unwrap();
+}
+
+pub(crate) fn append_in(directory: &Path, name: &str, bytes: impl AsRef<[u8]>) -> File {
+    let mut file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(directory.join(name))
+        .unwrap();
+    file.write_all(bytes.as_ref()).unwrap();
+    file
 }

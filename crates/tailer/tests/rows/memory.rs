@@ -1,5 +1,6 @@
 //! What the engine would remember of files: identities at once, positions as of a checkpoint.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -24,6 +25,9 @@ pub(crate) struct Memory {
     durable: Vec<Stored>,
     /// As it was when the run began: the tailer asks about earlier runs only.
     earlier: Vec<Stored>,
+    /// Happens when the tailer first asks for the files of a directory: after it has listed that, and
+    /// before it has opened anything.
+    pub(crate) on_first_look: Cell<Option<fn(&Path)>>,
 }
 
 impl Memory {
@@ -88,6 +92,13 @@ impl Memory {
         }
     }
 
+    /// Has all files updated at this time.
+    pub(crate) fn set_updated(&mut self, updated_ns: u64) {
+        for file in &mut self.files {
+            file.updated_ns = updated_ns;
+        }
+    }
+
     pub(crate) fn forget(&mut self, file: &TailedFile<()>) {
         let gone = inode_of(file);
         self.files
@@ -110,6 +121,9 @@ fn inode_of(file: &TailedFile<()>) -> (u64, u64) {
 
 impl Known for Memory {
     fn in_directory(&self, directory: &Path) -> Vec<KnownFile> {
+        if let Some(happens) = self.on_first_look.take() {
+            happens(directory);
+        }
         self.earlier
             .iter()
             .filter(|stored| stored.path.parent() == Some(directory))

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tailwater_tailer::WatchBackend;
 
-use crate::host::Host;
+use crate::host::{Host, append_in, rename_in};
 
 /// 9: only what was appended while the agent was down.
 #[test]
@@ -53,6 +53,50 @@ fn three_rotations_while_down_are_read_in_order() {
         assert_eq!(host.lines(), ["1", "2", "3", "4", "5"], "{watch:?}");
         assert_eq!(host.lines_of("a.log").len(), 5, "the label stays");
     }
+}
+
+/// F03: the last rotation comes after the directory was listed and before its files are opened.
+#[test]
+fn a_rotation_during_the_first_look_costs_neither_lines_nor_their_order() {
+    for watch in [WatchBackend::Auto, WatchBackend::Poll] {
+        let mut host = Host::with(watch, &["*.log"], &[], |_| {});
+        host.append("a.log", "1\n");
+        host.settle();
+        host.stop();
+        host.append("a.log", "2\n");
+        for line in ["3\n", "4\n"] {
+            host.rotate("a.log");
+            host.append("a.log", line);
+        }
+        host.memory.on_first_look.set(Some(|directory| {
+            rename_in(directory, "a.log.2", "a.log.3");
+            rename_in(directory, "a.log.1", "a.log.2");
+            rename_in(directory, "a.log", "a.log.1");
+            append_in(directory, "a.log", "5\n");
+        }));
+        host.start();
+        host.settle();
+        assert_eq!(host.lines(), ["1", "2", "3", "4", "5"], "{watch:?}");
+        assert_eq!(host.missing, 0, "{watch:?}");
+    }
+}
+
+/// F03: the time of a file is that of the last tick of the kernel, which the position was written after.
+#[test]
+fn a_generation_made_within_the_tick_of_the_last_position_is_found() {
+    let mut host = Host::new();
+    host.append("a.log", "1\n");
+    host.settle();
+    host.stop();
+    for line in ["2\n", "3\n"] {
+        host.rotate("a.log");
+        host.append("a.log", line);
+    }
+    let updated_ns = host.modified_ns("a.log.1") + 5_000_000;
+    host.memory.set_updated(updated_ns);
+    host.start();
+    host.settle();
+    assert_eq!(host.lines(), ["1", "2", "3"]);
 }
 
 /// F03 with the names that `dateext` gives.

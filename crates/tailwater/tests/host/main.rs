@@ -14,3 +14,4 @@ mod permissions;
 mod power_cut;
 #[path = "../e2e/rig.rs"]
 mod rig;
+mod spill_disk;

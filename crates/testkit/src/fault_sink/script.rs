@@ -1,6 +1,6 @@
 //! What the sink does with a request.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 /// What the sink does with requests, in the order in which it asks: rules, queue, fallback.
@@ -32,6 +32,8 @@ pub struct Rules {
     pub max_body_bytes: Option<usize>,
     /// Requests that hold a line with these bytes are answered 400.
     pub poison: Option<Poison>,
+    /// Requests for these tenants are answered in a mode of their own.
+    pub tenants: BTreeMap<String, Mode>,
 }
 
 /// A line that the backend never takes.

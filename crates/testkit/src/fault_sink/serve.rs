@@ -166,6 +166,9 @@ fn decide_push(
         Ok(pushes) => pushes,
         Err(error) => return Decision::refuse(Reply::status(400, error + "\n"), 0),
     };
+    if let Some(mode) = rules.tenants.get(tenant(request)) {
+        return follow(mode.clone(), pushes);
+    }
     let poison = rules.poison.clone();
     match poison.filter(|poison| pushes.iter().any(|push| poison.is_in(&push.line))) {
         Some(poison) if poison.others == Stored::Nothing => {

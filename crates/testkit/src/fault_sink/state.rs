@@ -166,6 +166,13 @@ impl SinkState {
             .all(|written| self.tally.frontier(written.file) >= written.acked)
     }
 
+    /// Returns the numbers of the lines that the kernel has taken and that are not stored.
+    pub fn missing(&self, written: Written) -> Vec<u64> {
+        let tally = self.tally.file(written.file);
+        let is_missing = |seq: &u64| tally.is_none_or(|tally| tally.copies(*seq).committed == 0);
+        (0..written.acked).filter(is_missing).collect()
+    }
+
     /// Remembers a request, and stores those lines of it that are given.
     pub(super) fn record(&mut self, mut request: Request, commit: Vec<Push>) {
         request.number = u64::try_from(self.requests.len()).unwrap_or(u64::MAX);
