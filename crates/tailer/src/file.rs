@@ -204,6 +204,19 @@ impl<R> TailedFile<R> {
         self.rotated_at.is_some()
     }
 
+    /// Another file has its path now, or none. What was written until then is no growth when it is read:
+    /// a backlog of generations is read one after the other without waiting for each to be quiet.
+    pub(crate) fn lose_path(&mut self, now: Instant) {
+        self.rotated_at = Some(now);
+        // By the descriptor: its old name may be another file's.
+        let stat = self.descriptor.as_ref().map(rustix::fs::fstat);
+        let len = stat.and_then(|stat| u64::try_from(stat.ok()?.st_size).ok());
+        if let Some(len) = len.filter(|len| *len > self.known_len) {
+            self.known_len = len;
+            self.grew_at = now;
+        }
+    }
+
     /// Returns whether its descriptor is open.
     pub fn is_open(&self) -> bool {
         self.descriptor.is_some()

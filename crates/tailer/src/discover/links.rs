@@ -75,9 +75,11 @@ impl<R> crate::Tailer<R> {
         if let Some(file) = before.and_then(|before| self.files.get_mut(&before))
             && file.rotated_at.is_none()
         {
-            file.rotated_at = Some(now.instant);
+            file.lose_path(now.instant);
             self.stats.rotations += 1;
-            self.attention.insert(file.id);
+            let id = file.id;
+            self.attention.insert(id);
+            self.push_ready(id);
         }
         let dir = real_path
             .parent()

@@ -46,7 +46,7 @@ impl<R> crate::Tailer<R> {
             if *file.path == path {
                 file.rotated_at = None;
             } else if file.current.as_deref() != Some(&path) && file.rotated_at.is_none() {
-                file.rotated_at = Some(now.instant);
+                file.lose_path(now.instant);
                 self.stats.rotations += 1;
             }
             file.current = Some(path.into());
@@ -105,7 +105,7 @@ impl<R> crate::Tailer<R> {
         }
         file.current = None;
         if file.rotated_at.is_none() {
-            file.rotated_at = Some(now.instant);
+            file.lose_path(now.instant);
             self.stats.rotations += 1;
         }
         self.attention.insert(tail);

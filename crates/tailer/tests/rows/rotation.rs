@@ -1,6 +1,7 @@
 //! Renames, deletions, truncations: rows F01 to F11, F16, F17, F19 of the catalog.
 
 use std::io::{Seek as _, SeekFrom, Write as _};
+use std::time::Duration;
 
 use tailwater_tailer::WatchBackend;
 
@@ -249,4 +250,25 @@ fn one_hot_file_starves_no_other() {
     }
     host.settle();
     assert_eq!(host.read.len(), 100_050);
+}
+
+/// After an outage a file may have twenty generations: each was quiet while nobody could read it.
+#[test]
+fn generations_that_were_quiet_before_they_could_be_read_are_read_without_waiting_for_each() {
+    let mut host = Host::new();
+    host.append("a.log", "0\n");
+    host.settle();
+    host.blocked = vec![0];
+    for generation in 1..=5 {
+        host.append("a.log", format!("{generation}\n"));
+        host.look();
+        host.rotate("a.log");
+        host.append("a.log", "");
+        host.look();
+    }
+    host.advance(Duration::from_secs(2));
+    host.blocked.clear();
+    // A quarter of the time that a single one would have to be quiet for.
+    (0..12).for_each(|_| host.turn());
+    assert_eq!(host.lines(), ["0", "1", "2", "3", "4", "5"]);
 }
