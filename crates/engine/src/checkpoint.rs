@@ -2,14 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tailwater_failpoint::failpoint;
 use tailwater_position_store::{FileKey, Journal, Position, PositionStore, StoredFile};
 use tailwater_record::FileIdentity;
-use tailwater_tailer::{Known, KnownFile, TailedFile};
+use tailwater_tailer::{Known, KnownFile, TailedFile, Waker};
 
 use crate::books::Books;
 use crate::desk::Desk;
@@ -33,12 +33,36 @@ pub(crate) struct Positions {
     /// Files that are followed: they are never forgotten for their age.
     followed: Mutex<HashSet<FileKey>>,
     bell: Bell,
-    /// A file was found that is not durable yet.
-    has_new: AtomicBool,
+    contents: Contents,
     failures: AtomicU64,
     checkpoints: AtomicU64,
     compactions: AtomicU64,
     last_error: Mutex<Option<String>>,
+}
+
+/// Contents that were found, by the order in which they were: new files, and old ones with new content.
+#[derive(Debug, Default)]
+struct Contents {
+    /// How many there are.
+    found: AtomicU64,
+    /// How many of them a checkpoint has been tried with.
+    tried: AtomicU64,
+    /// How many of them are durable.
+    durable: AtomicU64,
+    /// Pipeline threads, which wait with what they found.
+    wakers: Mutex<Vec<Waker>>,
+}
+
+impl Contents {
+    fn pass(&self, found: u64, are_durable: bool) {
+        if are_durable {
+            self.durable.store(found, Ordering::Release);
+        }
+        if self.tried.swap(found, Ordering::AcqRel) < found {
+            let wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+            wakers.iter().for_each(Waker::wake);
+        }
+    }
 }
 
 /// What was stored when the agent started, for finding renamed files.
@@ -77,7 +101,7 @@ impl Positions {
             earlier,
             followed: Mutex::default(),
             bell: Bell::default(),
-            has_new: AtomicBool::new(false),
+            contents: Contents::default(),
             failures: AtomicU64::new(0),
             checkpoints: AtomicU64::new(0),
             compactions: AtomicU64::new(0),
@@ -116,7 +140,6 @@ impl Positions {
 
     /// Takes over positions that a spill already covers; returns whether any has moved.
     pub(crate) fn redo(&self, sink: &str, spans: &[EnvelopeSpan]) -> bool {
-        let now_ns = crate::pipeline::unix_ns();
         let mut store = self.lock();
         let mut has_moved = false;
         for span in spans {
@@ -125,7 +148,7 @@ impl Positions {
                 marker: span.marker,
                 place: span.end_place,
             };
-            has_moved |= store.redo(span.key, span.epoch, sink, position, now_ns);
+            has_moved |= store.redo(span.key, span.epoch, sink, position);
         }
         has_moved
     }
@@ -139,8 +162,13 @@ impl Positions {
     ) -> (Option<FileKey>, Vec<(Arc<str>, Position)>) {
         let mut store = self.lock();
         let identity = file.identity;
-        // The head is there when a file is found; later its identity is what the store has of it.
+        // The head is there when a file is found; later its identity is what the store has of it. One
+        // that was stored when it was empty has no head: its inode may be another file's by now, and
+        // then it is found under another path.
         let is_it = |stored: &&StoredFile| {
+            if stored.identity.fingerprint.len == 0 {
+                return *stored.path == *file.path;
+            }
             stored.identity == identity || stored.identity.fingerprint.matches_head(file.head())
         };
         let by_inode = store.find(identity.device, identity.inode).filter(is_it);
@@ -168,6 +196,12 @@ impl Positions {
                 .collect();
             return (Some(key), positions);
         }
+        let gone: Vec<FileKey> = store
+            .find(identity.device, identity.inode)
+            .filter(|stored| stored.identity.fingerprint.len == 0)
+            .map(|stored| stored.key)
+            .collect();
+        gone.into_iter().for_each(|key| store.forget(key));
         let entered = store.insert(identity, &file.path, now_ns).or_else(|_| {
             self.make_room(&mut store);
             store.insert(identity, &file.path, now_ns)
@@ -176,10 +210,7 @@ impl Positions {
             Ok(key) => {
                 drop(store);
                 self.followed().insert(key);
-                // A file that is renamed out of the globs while the agent is down is found again by
-                // what is stored of it: so it is stored before anything can happen.
-                self.has_new.store(true, Ordering::Release);
-                self.bell.ring(Wanted::Now);
+                self.found_content();
                 (Some(key), Vec::new())
             }
             Err(error) => {
@@ -209,10 +240,38 @@ impl Positions {
         );
     }
 
+    /// There is content that no start would know yet. It is stored at once: a file that is renamed out
+    /// of the globs while the agent is down is found again by what is stored of it, and what a spill or
+    /// an intent holds of it is known by its key and epoch.
+    fn found_content(&self) {
+        self.contents.found.fetch_add(1, Ordering::AcqRel);
+        self.bell.ring(Wanted::Now);
+    }
+
+    /// Returns a number that [`Positions::may_send`] is asked with for what was found up to now.
+    pub(crate) fn content_number(&self) -> u64 {
+        self.contents.found.load(Ordering::Acquire)
+    }
+
+    /// Returns whether what was found up to a number is stored, or could not be: then its repeats would
+    /// not be recognized, and it is sent all the same. Threads are woken when that changes.
+    pub(crate) fn may_send(&self, content_number: u64) -> bool {
+        self.contents.tried.load(Ordering::Acquire) >= content_number
+    }
+
+    /// Sets who is woken when something more may be sent.
+    pub(crate) fn set_wakers(&self, wakers: Vec<Waker>) {
+        *self
+            .contents
+            .wakers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = wakers;
+    }
+
     /// Returns whether every file that was found is durable, so that it is found again under another
     /// name whatever happens now.
     pub(crate) fn are_found_files_durable(&self) -> bool {
-        !self.has_new.load(Ordering::Acquire)
+        self.contents.durable.load(Ordering::Acquire) >= self.content_number()
     }
 
     /// Asks for a checkpoint before its time.
@@ -247,7 +306,10 @@ impl Positions {
         let mut store = self.lock();
         store.set_identity(key, identity);
         store.set_position(key, sink, Position::default(), crate::pipeline::unix_ns());
-        store.epoch(key).unwrap_or(0)
+        let epoch = store.epoch(key).unwrap_or(0);
+        drop(store);
+        self.found_content();
+        epoch
     }
 
     pub(crate) fn status(&self) -> CheckpointStatus {
@@ -269,8 +331,14 @@ impl Positions {
     /// # Durability
     /// On `true` all positions taken over before the call survive a power cut, and the notes with them.
     fn checkpoint(&self, journal: &mut Journal, desk: &Desk) -> bool {
-        // Taken back before the group is taken: a file found in between rings again.
-        let had_new = self.has_new.swap(false, Ordering::AcqRel);
+        // Before the group is taken: what is found from here on may not be in it.
+        let found = self.content_number();
+        let is_written = self.write(journal, desk);
+        self.contents.pass(found, is_written);
+        is_written
+    }
+
+    fn write(&self, journal: &mut Journal, desk: &Desk) -> bool {
         let cut = desk.cut();
         let notes = desk.notes();
         let mut store = self.lock();
@@ -290,7 +358,6 @@ impl Positions {
         failpoint("checkpoint_done");
         if result.is_err() {
             self.lock().restore_group(group);
-            self.has_new.fetch_or(had_new, Ordering::AcqRel);
             // A failed sync is never tried again on the same file: a new generation is written from
             // what is in memory, and the old one stays until that is durable.
             let snapshot = self.lock().snapshot();

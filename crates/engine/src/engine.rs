@@ -256,8 +256,9 @@ impl Engine {
             });
             receivers.push((plan, receiver));
         }
-        self.budget
-            .set_wakers(links.iter().map(|link| link.waker.clone()).collect());
+        let wakers: Vec<Waker> = links.iter().map(|link| link.waker.clone()).collect();
+        self.handle.desk.positions.set_wakers(wakers.clone());
+        self.budget.set_wakers(wakers);
         self.handle.links = Arc::new(links);
         for (link, (plan, receiver)) in self.handle.links.iter().zip(receivers) {
             let pipeline = Pipeline::new(

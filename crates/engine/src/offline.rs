@@ -45,12 +45,11 @@ pub struct LaneAccount {
     books: Books,
     store: PositionStore,
     journal: Journal,
-    now_ns: u64,
 }
 
 impl LaneAccount {
     /// Takes over the positions of a data directory; `lane` is the name of the spill's directory.
-    pub fn new(lane: &str, store: PositionStore, journal: Journal, now_ns: u64) -> Self {
+    pub fn new(lane: &str, store: PositionStore, journal: Journal) -> Self {
         let books = Books::default();
         books.restore(store.notes());
         Self {
@@ -58,7 +57,6 @@ impl LaneAccount {
             books,
             store,
             journal,
-            now_ns,
         }
     }
 
@@ -81,8 +79,7 @@ impl LaneAccount {
                 place: span.end_place,
             };
             let sink = &*envelope.sink;
-            self.store
-                .redo(span.key, span.epoch, sink, position, self.now_ns);
+            self.store.redo(span.key, span.epoch, sink, position);
             let route = self.books.route(&span.source, sink);
             let records = [(route, u64::from(span.records))];
             self.books.find_spilled(&self.lane, appended, &records);

@@ -180,6 +180,10 @@ impl Pipeline {
     fn apply_changes(&mut self, now: Now) -> Vec<u64> {
         let mut found = Vec::new();
         let mut missing = 0_u64;
+        let desk = Arc::clone(&self.desk);
+        // Generations that are found together are stored together: the next start takes what is older
+        // than the newest that is stored for files that were never meant.
+        let cut = desk.cut();
         for change in self.tailer.take_changes() {
             match change {
                 Change::Found { id, at_start } => {
@@ -218,6 +222,7 @@ impl Pipeline {
                 }
             }
         }
+        drop(cut);
         if missing > 0 {
             self.tailing_mut(|status| status.missing_files += missing);
             tracing::info!(
@@ -280,17 +285,17 @@ impl Pipeline {
     }
 
     fn read_cursor(&mut self, id: u64, index: usize) -> Turn {
-        let Some(sink) = self
-            .tailer
-            .file_mut(id)
-            .and_then(|file| Some(file.cursors.get(index)?.sink))
-        else {
+        let Some((sink, content_number)) = self.tailer.file_mut(id).and_then(|file| {
+            let cursor = file.cursors.get(index)?;
+            Some((cursor.sink, cursor.route.content_number))
+        }) else {
             return Turn::Done(0);
         };
         let Some(end) = self.plan.lane(sink) else {
             return Turn::Done(0);
         };
-        if self.detached.contains(&sink) || !end.outlet.queue.has_room() {
+        let may_send = self.desk.positions.may_send(content_number);
+        if self.detached.contains(&sink) || !may_send || !end.outlet.queue.has_room() {
             return Turn::Blocked;
         }
         let now = now();
@@ -439,6 +444,7 @@ impl Pipeline {
             };
             let name = Arc::clone(&lane.outlet.name);
             let epoch = self.desk.positions.restart(route.key, &name, file.identity);
+            route.content_number = self.desk.positions.content_number();
             let account = account.map_or_else(
                 || Account {
                     route: route.book,

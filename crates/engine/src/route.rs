@@ -25,6 +25,8 @@ pub(crate) struct Route {
     pub(crate) labels: LabelSet,
     pub(crate) book: RouteIndex,
     pub(crate) key: FileKey,
+    /// The number under which its content was found, or a later one.
+    pub(crate) content_number: u64,
     pub(crate) progress: Arc<Progress>,
     /// Index of the open batch that its lines go to.
     pub(crate) batch: usize,

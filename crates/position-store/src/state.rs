@@ -339,15 +339,9 @@ impl PositionStore {
 
     /// Moves a position on to where something else that is durable already has it, at the start: only
     /// where the file is known, in the same epoch, and only forward. Returns whether it moved; what is
-    /// durable is as with [`PositionStore::set_position`].
-    pub fn redo(
-        &mut self,
-        key: FileKey,
-        epoch: u32,
-        sink: &str,
-        position: Position,
-        now_ns: u64,
-    ) -> bool {
+    /// durable is as with [`PositionStore::set_position`]. The time of the file stays that of the run
+    /// that read it: what was made since is told by that.
+    pub fn redo(&mut self, key: FileKey, epoch: u32, sink: &str, position: Position) -> bool {
         let Some(entry) = self.files.get(&key) else {
             return false;
         };
@@ -355,7 +349,8 @@ impl PositionStore {
         let is_ahead = known.is_none_or(|known| known < position.offset);
         let is_moved = entry.epoch == epoch && is_ahead && sink.len() <= MAX_SINK_BYTES;
         if is_moved {
-            self.set_position(key, sink, position, now_ns);
+            let updated_ns = entry.file.updated_ns;
+            self.set_position(key, sink, position, updated_ns);
         }
         is_moved
     }

@@ -209,7 +209,7 @@ impl Run {
         let Some(key) = self.pick(which) else { return };
         let sink = "sink-0";
         let is_epoch = self.store.epoch(key) == Some(epoch);
-        let is_moved = self.store.redo(key, epoch, sink, position(offset), 1);
+        let is_moved = self.store.redo(key, epoch, sink, position(offset));
         let file = self.now.files.get_mut(&key).unwrap();
         let known = file.positions.get(sink).map(|known| known.offset);
         assert_eq!(

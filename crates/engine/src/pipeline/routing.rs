@@ -88,6 +88,7 @@ impl Pipeline {
             labels: labels_of(source, &file.path),
             book: self.desk.books.route(&source.name, &name),
             key,
+            content_number: self.desk.positions.content_number(),
             progress: Arc::new(Progress::default()),
             batch: slot,
         };

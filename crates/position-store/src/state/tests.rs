@@ -122,19 +122,19 @@ fn another_place_at_the_same_offset_is_a_change_and_no_step_back() {
 fn redo_moves_only_forward_in_the_same_epoch_of_a_known_file() {
     let mut store = store();
     let key = store.insert(identity(1, b"a"), Path::new("/a"), 1).unwrap();
-    assert!(store.redo(key, 0, "one", at(5), 2), "there was none");
-    assert!(!store.redo(key, 0, "one", at(5), 2));
-    assert!(!store.redo(key, 0, "one", at(4), 2));
-    assert!(store.redo(key, 0, "one", at(6), 2));
+    assert!(store.redo(key, 0, "one", at(5)), "there was none");
+    assert!(!store.redo(key, 0, "one", at(5)));
+    assert!(!store.redo(key, 0, "one", at(4)));
+    assert!(store.redo(key, 0, "one", at(6)));
     store.set_position(key, "one", at(1), 3);
     assert_eq!(store.epoch(key), Some(1));
-    assert!(!store.redo(key, 0, "one", at(9), 4), "an older epoch");
-    assert!(!store.redo(key, 2, "one", at(9), 4), "a newer epoch");
-    assert!(store.redo(key, 1, "one", at(9), 4));
-    assert!(!store.redo(key, 1, &"s".repeat(MAX_SINK_BYTES + 1), at(9), 4));
+    assert!(!store.redo(key, 0, "one", at(9)), "an older epoch");
+    assert!(!store.redo(key, 2, "one", at(9)), "a newer epoch");
+    assert!(store.redo(key, 1, "one", at(9)));
+    assert!(!store.redo(key, 1, &"s".repeat(MAX_SINK_BYTES + 1), at(9)));
     assert_eq!(offsets(&store, key), [("one", 9)]);
     let unknown = FileKey(7);
-    assert!(!store.redo(unknown, 0, "one", at(9), 4));
+    assert!(!store.redo(unknown, 0, "one", at(9)));
     assert_eq!((store.epoch(unknown), store.len()), (None, 1));
 }
 

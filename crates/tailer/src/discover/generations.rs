@@ -30,7 +30,8 @@ impl<R> crate::Tailer<R> {
         known: &dyn Known,
     ) {
         let mut stored = known.in_directory(&difference.directory);
-        stored.sort_by_key(|file| Self::age_of_stored(file, difference));
+        // Once for each: their times change while they are compared.
+        stored.sort_by_cached_key(|file| Self::age_of_stored(file, difference));
         let mut newest: HashMap<PathBuf, u64> = HashMap::new();
         let mut missing = Vec::new();
         for file in stored {

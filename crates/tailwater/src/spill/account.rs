@@ -17,7 +17,7 @@ pub(super) fn open(data_dir: &Path, lane: &str, max_files: usize) -> Result<Lane
     let storage = Disk::open(data_dir).map_err(|error| Failure::Runtime(error.into()))?;
     let storage: Arc<dyn Storage> = Arc::new(storage);
     let (store, journal) = run::open_positions(&storage, max_files)?;
-    Ok(LaneAccount::new(lane, store, journal, run::unix_ns()))
+    Ok(LaneAccount::new(lane, store, journal))
 }
 
 /// Returns for every lane the number below which its frames were delivered, by what is durable; nothing
