@@ -1,0 +1,392 @@
+//! A record while it passes the stages: its line, time, labels and extracted values.
+//!
+//! Text is never copied where a range will do: a [`Text`] is a range of the line as it was read, or
+//! of the draft's arena, where text that a stage made stands. The arena and the lists are reused from
+//! line to line.
+
+use std::io::Write as _;
+
+use tailwater_record::{LabelSet, TimestampNs};
+
+use crate::interner::{Interner, hash_pairs};
+use crate::program::Names;
+use crate::worker::Part;
+
+/// The index of an extracted value's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Slot(pub(crate) usize);
+
+/// A range of the original line or of the arena.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Text {
+    place: Place,
+    start: usize,
+    end: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Original,
+    Arena,
+}
+
+impl Text {
+    /// Returns a part of the text, by offsets within it.
+    pub(crate) fn part(self, start: usize, end: usize) -> Self {
+        Self {
+            place: self.place,
+            start: self.start + start,
+            end: (self.start + end).min(self.end),
+        }
+    }
+}
+
+/// An extracted value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Value {
+    /// The key is not in the map.
+    Missing,
+    /// The key is there, without a value: JSON's null.
+    Nil,
+    /// Text; any bytes.
+    Text(Text),
+    /// A number of JSON, which is always a float.
+    Number(f64),
+    /// A truth value of JSON.
+    Bool(bool),
+}
+
+/// The parts of a draft that are reused.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Buffers {
+    pub(crate) arena: Vec<u8>,
+    pub(crate) values: Vec<Value>,
+    /// Labels, sorted by name; only where they are not those of `base`.
+    pairs: Vec<(Text, Text)>,
+    pub(crate) metadata: Vec<(Text, Text)>,
+}
+
+/// Bytes of a buffer that is kept for the next line.
+const MAX_KEPT_BYTES: usize = 1 << 20;
+
+/// Empties a buffer for the next use; what a huge line made of it is given back.
+pub(crate) fn reuse(buffer: &mut Vec<u8>) {
+    buffer.clear();
+    buffer.shrink_to(MAX_KEPT_BYTES);
+}
+
+impl Buffers {
+    /// Makes them ready for a line, with so many names.
+    pub(crate) fn clear(&mut self, names: usize) {
+        reuse(&mut self.arena);
+        self.values.clear();
+        self.values.resize(names, Value::Missing);
+        self.pairs.clear();
+        self.metadata.clear();
+    }
+}
+
+/// A record while it passes the stages.
+#[derive(Debug)]
+pub(crate) struct Draft<'a> {
+    original: &'a [u8],
+    pub(crate) buffers: Buffers,
+    pub(crate) line: Text,
+    pub(crate) timestamp: TimestampNs,
+    /// When the line was read.
+    pub(crate) now: TimestampNs,
+    /// What decides a sample.
+    pub(crate) seed: u64,
+    parts: &'a [Part],
+    /// Set where lines were joined to this one.
+    joined_parts: Option<Vec<Part>>,
+    pub(crate) lines: u64,
+    base: &'a LabelSet,
+    /// Whether the labels are `buffers.pairs` instead of `base`.
+    is_relabeled: bool,
+    /// The label set of `buffers.pairs`, once it was asked for.
+    resolved: Option<LabelSet>,
+}
+
+fn read<'b>(original: &'b [u8], arena: &'b [u8], text: Text) -> &'b [u8] {
+    let from = match text.place {
+        Place::Original => original,
+        Place::Arena => arena,
+    };
+    from.get(text.start..text.end).unwrap_or_default()
+}
+
+fn read_str<'b>(original: &'b [u8], arena: &'b [u8], text: Text) -> &'b str {
+    std::str::from_utf8(read(original, arena, text)).unwrap_or_default()
+}
+
+/// What a draft starts from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Start<'a> {
+    pub(crate) line: &'a [u8],
+    pub(crate) labels: &'a LabelSet,
+    pub(crate) timestamp: TimestampNs,
+    pub(crate) now: TimestampNs,
+    pub(crate) seed: u64,
+    pub(crate) parts: &'a [Part],
+    pub(crate) lines: u64,
+}
+
+impl<'a> Draft<'a> {
+    /// Starts with a line and cleared buffers.
+    pub(crate) fn new(start: Start<'a>, buffers: Buffers) -> Self {
+        Self {
+            original: start.line,
+            buffers,
+            line: Text {
+                place: Place::Original,
+                start: 0,
+                end: start.line.len(),
+            },
+            timestamp: start.timestamp,
+            now: start.now,
+            seed: start.seed,
+            parts: start.parts,
+            joined_parts: None,
+            lines: start.lines,
+            base: start.labels,
+            is_relabeled: false,
+            resolved: None,
+        }
+    }
+
+    /// Returns the bytes of files that it stands for.
+    pub(crate) fn parts(&self) -> &[Part] {
+        self.joined_parts.as_deref().unwrap_or(self.parts)
+    }
+
+    /// Lets it stand for the lines that were joined to it.
+    pub(crate) fn set_parts(&mut self, parts: Vec<Part>, lines: u64) {
+        self.joined_parts = Some(parts);
+        self.lines = lines;
+    }
+
+    /// Returns the bytes of a text.
+    pub(crate) fn bytes(&self, text: Text) -> &[u8] {
+        read(self.original, &self.buffers.arena, text)
+    }
+
+    /// Returns the bytes of the line.
+    pub(crate) fn line_bytes(&self) -> &[u8] {
+        self.bytes(self.line)
+    }
+
+    /// Copies bytes into the arena.
+    pub(crate) fn keep(&mut self, bytes: &[u8]) -> Text {
+        let start = self.buffers.arena.len();
+        self.buffers.arena.extend_from_slice(bytes);
+        Text {
+            place: Place::Arena,
+            start,
+            end: self.buffers.arena.len(),
+        }
+    }
+
+    /// Returns an extracted value.
+    pub(crate) fn value(&self, slot: Slot) -> Value {
+        self.buffers
+            .values
+            .get(slot.0)
+            .copied()
+            .unwrap_or(Value::Missing)
+    }
+
+    /// Sets an extracted value.
+    pub(crate) fn set(&mut self, slot: Slot, value: Value) {
+        if let Some(place) = self.buffers.values.get_mut(slot.0) {
+            *place = value;
+        }
+    }
+
+    /// Returns an extracted value as text; nothing where it is missing or nil.
+    pub(crate) fn text(&mut self, slot: Slot) -> Option<Text> {
+        match self.value(slot) {
+            Value::Missing | Value::Nil => None,
+            Value::Text(text) => Some(text),
+            Value::Bool(value) => Some(self.keep(if value { b"true" } else { b"false" })),
+            Value::Number(number) => {
+                let start = self.buffers.arena.len();
+                // Rust writes the shortest digits without an exponent, as Promtail does.
+                write!(self.buffers.arena, "{number}").expect("memory takes every write");
+                Some(Text {
+                    place: Place::Arena,
+                    start,
+                    end: self.buffers.arena.len(),
+                })
+            }
+        }
+    }
+
+    /// Returns the text of `source`, or the line where there is no source.
+    pub(crate) fn source(&mut self, source: Option<Slot>) -> Option<Text> {
+        match source {
+            Some(slot) => self.text(slot),
+            None => Some(self.line),
+        }
+    }
+
+    /// Returns the labels, if they are still those of the start.
+    pub(crate) fn untouched_labels(&self) -> Option<&'a LabelSet> {
+        (!self.is_relabeled).then_some(self.base)
+    }
+
+    /// Returns the labels in the order of their names.
+    pub(crate) fn labels(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
+        let base = self
+            .untouched_labels()
+            .map(|base| LabelPairs { base, next: 0 });
+        let (original, arena) = (self.original, self.buffers.arena.as_slice());
+        let pairs = if self.is_relabeled {
+            self.buffers.pairs.as_slice()
+        } else {
+            &[]
+        };
+        let pairs = pairs.iter().map(move |(name, value)| {
+            (
+                read_str(original, arena, *name),
+                read_str(original, arena, *value),
+            )
+        });
+        base.into_iter().flatten().chain(pairs)
+    }
+
+    /// Returns the value of a label.
+    pub(crate) fn label(&self, name: &str) -> Option<&str> {
+        if let Some(base) = self.untouched_labels() {
+            return base.get(name);
+        }
+        self.labels()
+            .find(|(known, _)| *known == name)
+            .map(|(_, value)| value)
+    }
+
+    /// Returns the value of a label, to go on with.
+    pub(crate) fn label_text(&mut self, name: &str) -> Option<Text> {
+        if let Some(base) = self.untouched_labels() {
+            return base.get(name).map(|value| self.keep(value.as_bytes()));
+        }
+        let (original, arena) = (self.original, self.buffers.arena.as_slice());
+        let mut pairs = self.buffers.pairs.iter();
+        let found = pairs.find(|(known, _)| read(original, arena, *known) == name.as_bytes());
+        found.map(|(_, value)| *value)
+    }
+
+    /// Copies the labels of the start, so that they can be changed.
+    fn relabel(&mut self) {
+        self.resolved = None;
+        if self.is_relabeled {
+            return;
+        }
+        self.is_relabeled = true;
+        self.buffers.pairs.clear();
+        let base = self.base;
+        for (name, value) in base.iter() {
+            let name = self.keep(name.as_bytes());
+            let value = self.keep(value.as_bytes());
+            self.buffers.pairs.push((name, value));
+        }
+    }
+
+    /// Sets a label; a value that is not UTF-8 sets none.
+    pub(crate) fn set_label(&mut self, name: &str, value: Text) {
+        if std::str::from_utf8(self.bytes(value)).is_err() {
+            return;
+        }
+        self.relabel();
+        let (original, arena) = (self.original, self.buffers.arena.as_slice());
+        let found = self
+            .buffers
+            .pairs
+            .binary_search_by(|(known, _)| read(original, arena, *known).cmp(name.as_bytes()));
+        match found {
+            Ok(index) => {
+                if let Some((_, old)) = self.buffers.pairs.get_mut(index) {
+                    *old = value;
+                }
+            }
+            Err(index) => {
+                let name = self.keep(name.as_bytes());
+                self.buffers.pairs.insert(index, (name, value));
+            }
+        }
+    }
+
+    /// Keeps the labels whose name is chosen.
+    pub(crate) fn retain_labels(&mut self, chosen: impl Fn(&str) -> bool) {
+        if self.labels().all(|(name, _)| chosen(name)) {
+            return;
+        }
+        self.relabel();
+        let (original, arena) = (self.original, self.buffers.arena.as_slice());
+        self.buffers
+            .pairs
+            .retain(|(name, _)| chosen(read_str(original, arena, *name)));
+    }
+
+    /// Sets the extracted values that have the name of a label, where stages changed the labels.
+    pub(crate) fn seed_changed_labels(&mut self, names: &Names) {
+        let Buffers {
+            arena,
+            values,
+            pairs,
+            ..
+        } = &mut self.buffers;
+        for (name, value) in pairs {
+            let slot = names.find(read_str(self.original, arena, *name));
+            if let Some(place) = slot.and_then(|slot| values.get_mut(slot.0)) {
+                *place = Value::Text(*value);
+            }
+        }
+    }
+
+    /// Returns the hash of the labels.
+    pub(crate) fn label_hash(&self) -> u64 {
+        hash_pairs(self.labels())
+    }
+
+    /// Returns the labels as a set.
+    pub(crate) fn label_set(&mut self, interner: &mut Interner) -> LabelSet {
+        if !self.is_relabeled {
+            return self.base.clone();
+        }
+        if let Some(resolved) = &self.resolved {
+            return resolved.clone();
+        }
+        let set = interner.intern(self.labels());
+        self.resolved = Some(set.clone());
+        set
+    }
+
+    /// Returns the text of a pair of structured metadata.
+    pub(crate) fn metadata(&self) -> impl Iterator<Item = (&str, &str)> {
+        let (original, arena) = (self.original, self.buffers.arena.as_slice());
+        self.buffers.metadata.iter().map(move |(name, value)| {
+            (
+                read_str(original, arena, *name),
+                read_str(original, arena, *value),
+            )
+        })
+    }
+}
+
+/// The pairs of a label set, as an iterator that can be cloned.
+#[derive(Clone)]
+struct LabelPairs<'a> {
+    base: &'a LabelSet,
+    next: usize,
+}
+
+impl<'a> Iterator for LabelPairs<'a> {
+    type Item = (&'a str, &'a str);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let pair = self.base.iter().nth(self.next)?;
+        self.next += 1;
+        Some(pair)
+    }
+}

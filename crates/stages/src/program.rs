@@ -1,0 +1,254 @@
+//! The stages as a list of operations; nested stages stand in it as well, behind a jump.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tailwater_record::{FileId, LabelSet, TimestampNs};
+
+use crate::draft::{Buffers, Draft, Slot, Value};
+use crate::group::{Group, Groups};
+use crate::interner::Interner;
+use crate::registry::Registry;
+use crate::stage;
+
+/// Names of extracted values that any stage speaks of; a value of another name is never seen.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Names {
+    slots: HashMap<Box<str>, Slot>,
+}
+
+impl Names {
+    /// Returns the slot of a name, which is made where there is none.
+    pub(crate) fn slot(&mut self, name: &str) -> Slot {
+        if let Some(slot) = self.slots.get(name) {
+            return *slot;
+        }
+        // Whether `x` is taken decides what becomes of `x_extracted` in `eventlogmessage`.
+        if let Some(base) = name.strip_suffix("_extracted") {
+            self.slot(base);
+        }
+        let slot = Slot(self.slots.len());
+        self.slots.insert(name.into(), slot);
+        slot
+    }
+
+    /// Returns the slot of a name, if any stage speaks of it.
+    pub(crate) fn find(&self, name: &str) -> Option<Slot> {
+        self.slots.get(name).copied()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+}
+
+/// The index of a reason for dropping lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ReasonId(pub(crate) usize);
+
+/// Why lines are dropped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reason {
+    pub(crate) name: Box<str>,
+    /// Whether Promtail counts it in `logentry_dropped_lines_total`.
+    pub(crate) is_counted: bool,
+}
+
+/// What becomes of a draft after an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flow {
+    /// The next operation.
+    Next,
+    /// The operation at an index.
+    Jump(usize),
+    /// It is dropped.
+    Drop(ReasonId),
+    /// The operation holds it.
+    Hold,
+}
+
+/// Labels, and the values of those that a stage speaks of.
+type Seeds = (LabelSet, Vec<(Slot, Box<str>)>);
+
+/// What the operations of a worker share.
+#[derive(Debug)]
+pub(crate) struct Shop {
+    pub(crate) names: Arc<Names>,
+    pub(crate) interner: Interner,
+    /// Groups that the last operation released; they go on behind it.
+    pub(crate) released: Vec<Group>,
+    pub(crate) spare_buffers: Vec<Buffers>,
+    /// The tenant of the record that is given.
+    pub(crate) tenant: String,
+    /// Until when the reader should wait, by a `limit` that does not drop.
+    pub(crate) paused_until: Option<TimestampNs>,
+    /// The labels that were last seeded, and the values they gave.
+    seeds: Option<Seeds>,
+}
+
+impl Shop {
+    pub(crate) fn new(names: Arc<Names>, max_label_bytes: usize) -> Self {
+        Self {
+            names,
+            interner: Interner::new(max_label_bytes),
+            released: Vec::new(),
+            spare_buffers: Vec::new(),
+            tenant: String::new(),
+            paused_until: None,
+            seeds: None,
+        }
+    }
+
+    /// Sets the extracted values that have the name of a label, as at the start of every pipeline.
+    fn seed(&mut self, draft: &mut Draft<'_>) {
+        let Some(labels) = draft.untouched_labels() else {
+            return draft.seed_changed_labels(&self.names);
+        };
+        if !matches!(&self.seeds, Some((seeded, _)) if seeded.is_same(labels)) {
+            let find = |(name, value): (&str, &str)| Some((self.names.find(name)?, value.into()));
+            let values = labels.iter().filter_map(find).collect();
+            self.seeds = Some((labels.clone(), values));
+        }
+        for (slot, value) in self.seeds.iter().flat_map(|(_, values)| values) {
+            let text = draft.keep(value.as_bytes());
+            draft.set(*slot, Value::Text(text));
+        }
+    }
+}
+
+/// One operation.
+#[derive(Clone, Debug)]
+pub(crate) enum Op {
+    Seed,
+    CriFields(stage::cri::CriFields),
+    CriJoin(stage::cri::CriJoin),
+    Regex(stage::regex::Regex),
+    Json(Box<stage::json::Json>),
+    Logfmt(stage::logfmt::Logfmt),
+    Replace(Box<stage::replace::Replace>),
+    Template(stage::template::Template),
+    Timestamp(Box<stage::timestamp::Timestamp>),
+    Output(Slot),
+    Labels(stage::labels::Labels),
+    KeepLabels(Vec<Box<str>>),
+    RemoveLabels(Vec<Box<str>>),
+    StaticLabels(Vec<(Box<str>, Box<str>)>),
+    StructuredMetadata(stage::labels::StructuredMetadata),
+    Metrics(stage::metrics::Metrics),
+    Tenant(stage::tenant::Tenant),
+    Match(stage::matching::Match),
+    Multiline(Box<stage::multiline::Multiline>),
+    Pack(stage::pack::Pack),
+    Limit(stage::limit::Limit),
+    Sampling(stage::sampling::Sampling),
+    Drop(Box<stage::drop::Drop>),
+    Decolorize(stage::decolorize::Decolorize),
+    EventLogMessage(stage::eventlogmessage::EventLogMessage),
+}
+
+impl Op {
+    /// Does it to a draft.
+    pub(crate) fn apply(&mut self, draft: &mut Draft<'_>, shop: &mut Shop) -> Flow {
+        match self {
+            Self::Seed => shop.seed(draft),
+            Self::CriFields(stage) => stage.apply(draft),
+            Self::CriJoin(stage) => return stage.apply(draft, shop),
+            Self::Regex(stage) => stage.apply(draft),
+            Self::Json(stage) => return stage.apply(draft),
+            Self::Logfmt(stage) => stage.apply(draft),
+            Self::Replace(stage) => stage.apply(draft),
+            Self::Template(stage) => stage.apply(draft),
+            Self::Timestamp(stage) => stage.apply(draft),
+            Self::Output(source) => {
+                if let Some(text) = draft.text(*source) {
+                    draft.line = text;
+                }
+            }
+            Self::Labels(stage) => stage.apply(draft),
+            Self::KeepLabels(names) => {
+                draft.retain_labels(|name| names.iter().any(|kept| **kept == *name));
+            }
+            Self::RemoveLabels(names) => {
+                draft.retain_labels(|name| names.iter().all(|removed| **removed != *name));
+            }
+            Self::StaticLabels(pairs) => {
+                for (name, value) in pairs {
+                    let value = draft.keep(value.as_bytes());
+                    draft.set_label(name, value);
+                }
+            }
+            Self::StructuredMetadata(stage) => stage.apply(draft),
+            Self::Metrics(stage) => stage.apply(draft),
+            Self::Tenant(stage) => stage.apply(draft),
+            Self::Match(stage) => return stage.apply(draft),
+            Self::Multiline(stage) => return stage.apply(draft, shop),
+            Self::Pack(stage) => stage.apply(draft),
+            Self::Limit(stage) => return stage.apply(draft, shop),
+            Self::Sampling(stage) => return stage.apply(draft),
+            Self::Drop(stage) => return stage.apply(draft),
+            Self::Decolorize(stage) => stage.apply(draft),
+            Self::EventLogMessage(stage) => return stage.apply(draft, shop),
+        }
+        Flow::Next
+    }
+
+    /// The groups that it holds, if it is an operation that holds any.
+    fn groups_mut(&mut self) -> Option<&mut Groups> {
+        if let Self::CriJoin(stage) = self {
+            return Some(&mut stage.groups);
+        }
+        if let Self::Multiline(stage) = self {
+            return Some(&mut stage.groups);
+        }
+        None
+    }
+
+    /// Returns the first byte of a file that is held.
+    pub(crate) fn held_from(&self, file: FileId) -> Option<u64> {
+        if let Self::CriJoin(stage) = self {
+            return stage.groups.held_from(file);
+        }
+        if let Self::Multiline(stage) = self {
+            return stage.groups.held_from(file);
+        }
+        None
+    }
+
+    /// Gives it the registry that all operations share, once that is complete.
+    pub(crate) fn share_registry(&mut self, registry: &Arc<Registry>) {
+        if let Self::Metrics(stage) = self {
+            stage.registry = Arc::clone(registry);
+        }
+        if let Self::Limit(stage) = self {
+            stage.registry = Arc::clone(registry);
+        }
+    }
+
+    /// Releases the groups whose last line is too long ago.
+    pub(crate) fn expire(&mut self, now: TimestampNs, released: &mut Vec<Group>) {
+        if let Self::Multiline(stage) = self {
+            stage.expire(now, released);
+        }
+    }
+
+    /// Releases the groups of a file, and forgets its streams.
+    pub(crate) fn finish(&mut self, file: FileId, released: &mut Vec<Group>) {
+        if let Some(groups) = self.groups_mut() {
+            groups.release_where(|key, _| key.file == file, released);
+        }
+    }
+
+    /// Forgets a file, and the groups that are open in it.
+    pub(crate) fn forget(&mut self, file: FileId) {
+        if let Some(groups) = self.groups_mut() {
+            groups.forget(file);
+        }
+    }
+
+    /// Lets the groups of a file go on in another one.
+    pub(crate) fn hand_over(&mut self, from: FileId, to: FileId) {
+        if let Some(groups) = self.groups_mut() {
+            groups.hand_over(from, to);
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! `multiline`: lines joined into one record.
+
+use tailwater_record::TimestampNs;
+
+use crate::MultilineConfig;
+use crate::draft::Draft;
+use crate::error::Fault;
+use crate::go::duration::parse_ns;
+use crate::group::{Group, Groups, StreamKey};
+use crate::limits::Limits;
+use crate::pattern::Pattern;
+use crate::program::{Flow, Shop};
+
+const DEFAULT_MAX_WAIT_NS: u64 = 3_000_000_000;
+const DEFAULT_MAX_LINES: u64 = 128;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Multiline {
+    first_line: Pattern,
+    max_wait_ns: u64,
+    /// 0: no limit.
+    max_lines: u64,
+    /// One for each stream that ever had a first line; without lines where none is open.
+    pub(crate) groups: Groups,
+}
+
+impl Multiline {
+    /// Compiles the settings; a fault comes with the name of its key.
+    pub(crate) fn new(
+        config: &MultilineConfig,
+        limits: Limits,
+    ) -> Result<Self, (&'static str, Fault)> {
+        let max_wait_ns = match &config.max_wait_time {
+            None => DEFAULT_MAX_WAIT_NS,
+            Some(text) => parse_ns(text).ok_or_else(|| {
+                let fault =
+                    Fault::new(format!("`{text}` is no duration"), "write one such as `3s`");
+                ("max_wait_time", fault)
+            })?,
+        };
+        Ok(Self {
+            first_line: Pattern::new(&config.firstline).map_err(|fault| ("firstline", fault))?,
+            max_wait_ns,
+            max_lines: config.max_lines.unwrap_or(DEFAULT_MAX_LINES),
+            groups: Groups::new(limits),
+        })
+    }
+
+    pub(crate) fn apply(&mut self, draft: &mut Draft<'_>, shop: &mut Shop) -> Flow {
+        let Some(part) = draft.parts().last() else {
+            return Flow::Next;
+        };
+        let is_first = self.first_line.is_match(draft.line_bytes());
+        if !is_first && self.groups.is_empty() {
+            return Flow::Next;
+        }
+        let key = StreamKey {
+            file: part.file,
+            labels: draft.label_set(&mut shop.interner),
+        };
+        let group = match (self.groups.take(&key), is_first) {
+            // Lines before the first start of a stream stay alone.
+            (None, false) => return Flow::Next,
+            (None, true) => Group::of(draft, &mut shop.interner),
+            (Some(before), true) => {
+                if before.lines > 0 {
+                    shop.released.push(before);
+                }
+                Group::of(draft, &mut shop.interner)
+            }
+            (Some(mut before), false) => {
+                if self.is_over(&before, draft) {
+                    shop.released.push(before.release());
+                }
+                before
+            }
+        };
+        self.add(key, group, draft, shop);
+        Flow::Hold
+    }
+
+    /// Whether a group ended before the line: its time is over, or it has no room.
+    fn is_over(&self, group: &Group, draft: &Draft<'_>) -> bool {
+        group.lines > 0
+            && (self.is_expired(group, draft.now)
+                || self.groups.is_too_large(group, draft.line_bytes().len()))
+    }
+
+    fn is_expired(&self, group: &Group, now: TimestampNs) -> bool {
+        now.0.saturating_sub(group.now.0) >= self.max_wait_ns
+    }
+
+    fn add(&mut self, key: StreamKey, mut group: Group, draft: &Draft<'_>, shop: &mut Shop) {
+        group.join(draft, b"\n");
+        if group.joined == self.max_lines {
+            shop.released.push(group.release());
+        }
+        self.groups.put(key, group, &mut shop.released);
+    }
+
+    /// Releases the groups whose last line is too long ago.
+    pub(crate) fn expire(&mut self, now: TimestampNs, released: &mut Vec<Group>) {
+        let max_wait_ns = self.max_wait_ns;
+        self.groups.release_but_keep(
+            |group| now.0.saturating_sub(group.now.0) >= max_wait_ns,
+            released,
+        );
+    }
+}

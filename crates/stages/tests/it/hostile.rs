@@ -1,0 +1,108 @@
+//! Lines that mean harm.
+
+use crate::kit::*;
+
+/// All that reads a line, and what it read goes everywhere.
+const ALL: &str = r#"
+- cri: {}
+- docker: {}
+- json: { expressions: { a: , b: a.b, c: 'a[0] || length(keys(@))' } }
+- logfmt: { mapping: { a: , d: level } }
+- regex: { expression: '(?P<e>(x+x+)+y)?(?P<f>\w+)' }
+- replace: { expression: '(\d+)', replace: '{{ .Value | ToUpper }}{{ .a }}' }
+- template: { source: g, template: '{{ .Entry | TrimSpace | trunc 100 }}{{ .f }}' }
+- eventlogmessage: { source: e }
+- timestamp: { source: a, format: '2006-01-02 15:04:05', fallback_formats: [ Unix, RFC3339 ] }
+- decolorize: {}
+- labels: { a: , e: }
+- structured_metadata: { g: }
+- match: { selector: '{job="test"} |~ "a.*b"', stages: [ { pack: { labels: [ f ] } } ] }
+- multiline: { firstline: '^[\[{0-9]' }
+"#;
+
+#[test]
+fn lines_of_ten_megabytes_pass() {
+    let mut run = Run::new(ALL);
+    let ten_megabytes = 10 << 20;
+    run.line(format!("{{\"a\":\"{}\"}}", "x".repeat(ten_megabytes)));
+    run.line("[".repeat(ten_megabytes));
+    run.line("x".repeat(ten_megabytes));
+    run.line("a=".repeat(ten_megabytes / 2));
+    run.line("\\".repeat(ten_megabytes));
+    run.line(format!(
+        "{{\"a\":{}1{}}}",
+        "[".repeat(1 << 20),
+        "]".repeat(1 << 20)
+    ));
+    run.finish();
+    let lines: u64 = run.records.iter().map(|record| record.lines).sum();
+    assert_eq!(lines, 6);
+}
+
+#[test]
+fn a_regex_with_nested_repetitions_is_linear() {
+    let mut run = Run::new("- regex: { expression: '^(a+)+$' }\n- drop: { expression: '(x*)*y' }");
+    run.line("a".repeat(1 << 20) + "b")
+        .line("x".repeat(1 << 20));
+    assert_eq!(run.records.len(), 2);
+}
+
+#[test]
+fn a_deep_json_line_is_malformed_or_read_but_never_fatal() {
+    let yaml = "- json: { expressions: { a: , b: 'a[0][0]' } }\n- output: { source: a }";
+    for depth in [10, 127, 128, 129, 9_000, 100_000] {
+        let line = format!("{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
+        let record = one(yaml, &line);
+        assert!(
+            line.contains(&record.line) && record.line.contains(&"[".repeat(depth)),
+            "{depth}"
+        );
+    }
+}
+
+#[test]
+fn nuls_and_bytes_that_are_not_utf8_pass_unchanged() {
+    let yaml = "- json: { expressions: { m: } }\n- output: { source: m }";
+    let mut run = Run::new(yaml);
+    run.line(b"{\"m\":\"a\xff\xfeb\"}")
+        .line(b"\x00\x00")
+        .line(b"\xf0\x28\x8c\x28");
+    assert_eq!(
+        run.lines(),
+        ["a\u{fffd}\u{fffd}b", "\0\0", "\u{fffd}(\u{fffd}("]
+    );
+}
+
+#[test]
+fn many_label_sets_and_streams_stay_bounded() {
+    let yaml = "- regex: { expression: '(?P<id>\\d+)' }\n- labels: { id: }\n- multiline: { firstline: '^\\d' }";
+    let mut run = Run::new(yaml);
+    for id in 0..6_000 {
+        run.line(format!("{id}"));
+    }
+    // All above the bound were released, in their order.
+    assert_eq!(
+        run.records.len(),
+        6_000 - tailwater_stages::Limits::default().max_streams
+    );
+    assert_eq!(run.records[0].line, "0");
+    run.finish();
+    assert_eq!(run.records.len(), 6_000);
+}
+
+#[test]
+fn results_that_would_fill_the_memory_are_not_made() {
+    let line = "x".repeat(1 << 20);
+    for stage in [
+        "- replace: { expression: '(x)', replace: '{{ .all }}' }",
+        "- template: { source: all, template: '{{ Replace .Entry \"x\" .Entry -1 }}' }",
+        "- template: { source: all, template: '{{ Replace .Entry \"\" .Entry -1 }}' }",
+        "- template: { source: all, template: '{{ regexReplaceAll \"x\" .Entry .Entry }}' }",
+        "- template: { source: all, template: '{{ repeat 999999999 .Entry }}' }",
+    ] {
+        let yaml = format!(
+            "- regex: {{ expression: '(?P<all>.*)' }}\n{stage}\n- output: {{ source: all }}"
+        );
+        assert!(one(&yaml, &line).line == line, "{stage}");
+    }
+}

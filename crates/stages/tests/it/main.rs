@@ -1,0 +1,20 @@
+//! The stages, as a configuration writes them, against what Promtail does.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says so by panicking"
+)]
+
+mod kit;
+
+mod configuration;
+mod containers;
+mod dropping;
+mod extracting;
+mod hostile;
+mod labeling;
+mod matching;
+mod metrics;
+mod multiline;
+mod properties;
+mod rewriting;
+mod timestamps;

@@ -1,0 +1,191 @@
+//! `multiline`.
+
+use crate::kit::*;
+
+const START: &str = "- multiline: { firstline: '^START', max_wait_time: 3s }";
+
+/// Case 7.
+#[test]
+fn lines_are_joined_from_a_first_line_to_the_next() {
+    let mut run = Run::new(START);
+    for line in [
+        "not a start line before 1",
+        "not a start line before 2",
+        "START line 1",
+        "not a start line",
+        "START line 2",
+        "START line 3",
+    ] {
+        run.line(line);
+    }
+    run.finish();
+    assert_eq!(
+        run.lines(),
+        [
+            "not a start line before 1",
+            "not a start line before 2",
+            "START line 1\nnot a start line",
+            "START line 2",
+            "START line 3",
+        ]
+    );
+}
+
+#[test]
+fn a_group_has_time_labels_and_values_of_its_first_line() {
+    let yaml = "- regex: { expression: '^START (?P<id>\\d+)' }\n- multiline: { firstline: '^START' }\n- labels: { id: }";
+    let mut run = Run::new(yaml);
+    run.line("START 1").line("more").line("START 2");
+    let record = run.last();
+    assert_eq!(
+        (record.line.as_str(), record.timestamp),
+        ("START 1\nmore", NOW)
+    );
+    assert_eq!(record.label("id"), Some("1"));
+}
+
+#[test]
+fn a_group_stands_for_all_its_bytes_and_holds_the_position() {
+    let mut run = Run::new(START);
+    run.line("before").line("START").line("a").line("b");
+    assert_eq!(run.held_from(), Some(7));
+    run.line("START");
+    assert_eq!(run.held_from(), Some(17));
+    assert_eq!(
+        (run.last().spans.clone(), run.last().lines),
+        (vec![(1, 7, 17)], 3)
+    );
+}
+
+#[test]
+fn a_group_ends_when_its_last_line_is_too_long_ago() {
+    let mut run = Run::new(START);
+    run.line("START").line("a");
+    run.now += 2 * SECOND;
+    run.flush();
+    assert!(run.records.is_empty());
+    run.line("b");
+    run.now += 3 * SECOND;
+    run.flush();
+    assert_eq!(run.lines(), ["START\na\nb"]);
+    assert_eq!(run.held_from(), None);
+}
+
+#[test]
+fn a_line_behind_a_group_that_timed_out_opens_one_with_the_time_of_the_old_start() {
+    let mut run = Run::new(START);
+    run.line("START");
+    run.now += 3 * SECOND;
+    run.flush().line("late").finish();
+    assert_eq!(run.lines(), ["START", "late"]);
+    assert_eq!(run.last().timestamp, NOW);
+}
+
+#[test]
+fn a_time_out_counts_by_the_time_of_reading_even_if_no_one_flushed() {
+    let mut run = Run::new(START);
+    run.line("START");
+    run.now += 4 * SECOND;
+    run.line("late").finish();
+    assert_eq!(run.lines(), ["START", "late"]);
+}
+
+#[test]
+fn a_group_with_as_many_lines_as_allowed_ends_and_goes_on_as_another() {
+    let mut run = Run::new("- multiline: { firstline: '^S', max_lines: 2 }");
+    run.line("S")
+        .line("1")
+        .line("2")
+        .line("3")
+        .line("4")
+        .finish();
+    assert_eq!(run.lines(), ["S\n1", "2\n3", "4"]);
+}
+
+#[test]
+fn a_joined_line_counts_once_against_the_lines_of_a_group() {
+    let mut run = Run::new("- cri: {}\n- multiline: { firstline: '^S', max_lines: 2 }");
+    run.line("2019-01-01T01:00:00Z stdout F S")
+        .line("2019-01-01T01:00:00Z stdout P a")
+        .line("2019-01-01T01:00:00Z stdout P b")
+        .line("2019-01-01T01:00:00Z stdout F c");
+    assert_eq!(run.lines(), ["S\nabc"]);
+    assert_eq!(run.last().lines, 4);
+}
+
+#[test]
+fn streams_are_joined_apart() {
+    let mut run = Run::new("- cri: {}\n- multiline: { firstline: '^S' }");
+    run.line("2019-01-01T01:00:00Z stdout F S out")
+        .line("2019-01-01T01:00:00Z stderr F S err")
+        .line("2019-01-01T01:00:00Z stdout F more")
+        .finish();
+    assert_eq!(run.lines(), ["S err", "S out\nmore"]);
+}
+
+#[test]
+fn files_are_joined_apart() {
+    let mut run = Run::new(START);
+    run.line("START 1");
+    run.file = 2;
+    run.line("START 2").line("more").finish();
+    assert_eq!(run.lines(), ["START 2\nmore"]);
+    run.file = 1;
+    run.finish();
+    assert_eq!(run.lines()[1], "START 1");
+}
+
+#[test]
+fn a_forgotten_file_holds_nothing() {
+    let mut run = Run::new(START);
+    run.line("START 1");
+    run.worker.forget(tailwater_record::FileId(1));
+    assert_eq!(run.held_from(), None);
+    run.line("more").finish();
+    assert_eq!(run.lines(), ["more"]);
+}
+
+#[test]
+fn a_group_goes_on_in_the_next_generation_of_its_file() {
+    let mut run = Run::new(START);
+    run.line("START 1").line("a");
+    run.worker
+        .hand_over(tailwater_record::FileId(1), tailwater_record::FileId(2));
+    run.file = 2;
+    run.line("b").line("START 2");
+    assert_eq!(run.lines(), ["START 1\na\nb"]);
+    assert_eq!(run.last().spans, [(1, 0, 10), (2, 10, 12)]);
+    assert_eq!(run.worker.held_from(tailwater_record::FileId(1)), None);
+}
+
+#[test]
+fn groups_drop_structured_metadata() {
+    let mut run = Run::new("- structured_metadata: { m: job }\n- multiline: { firstline: '^S' }");
+    run.line("S").finish();
+    assert!(run.last().metadata.is_empty());
+}
+
+#[test]
+fn groups_are_bounded() {
+    let limits = tailwater_stages::Limits {
+        max_group_bytes: 10,
+        max_held_bytes: 16,
+        max_streams: 2,
+        ..tailwater_stages::Limits::default()
+    };
+    let compiled = tailwater_stages::Stages::compile_within(&stages(START), limits).unwrap();
+    let mut run = Run::new(START);
+    run.worker = compiled.worker();
+    run.line("START").line("1234").line("5678");
+    assert_eq!(
+        run.lines(),
+        ["START\n1234"],
+        "a group of too many bytes goes on as another"
+    );
+    for file in 2..5 {
+        run.file = file;
+        run.line("START");
+    }
+    // Of the streams the oldest gave way, and nothing is lost.
+    assert_eq!(run.lines(), ["START\n1234", "5678", "START"]);
+}
