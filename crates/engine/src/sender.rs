@@ -81,6 +81,10 @@ enum Sent {
 /// Delivers all that can be delivered of a batch; returns what was refused.
 async fn deliver_whole(batch: &EncodedBatch, outlet: &Outlet) -> Vec<Refused> {
     let mut refused: Vec<Refused> = Vec::new();
+    // It stands for bytes that were skipped or lines that were dropped: a backend refuses an empty push.
+    if batch.record_ends.is_empty() {
+        return refused;
+    }
     let mut refused_records = 0_u64;
     // Where the backend says how many it refused and that it stored the others, the search ends
     // when as many are found.

@@ -3,6 +3,8 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use tailwater_testkit::agent::Agent;
+use tailwater_testkit::fault_sink::SinkState;
 use tailwater_testkit::{client, wait};
 
 use crate::rig::{DEADLINE, Rig, stop, wait_settled};
@@ -233,5 +235,46 @@ fn the_first_line_of_a_new_file_arrives_within_a_second() {
         .collect();
     rig.settle(&agent, &written);
     rig.verdict(&written).assert_exact_by_timestamp();
+    stop(&mut agent);
+}
+
+/// Positions move over bytes that are no record; a backend refuses a push without one.
+#[test]
+fn bytes_that_are_only_skipped_move_the_position_and_are_not_sent() {
+    let rig = Rig::new("    max_line_bytes: 64KiB\n", "");
+    let path = rig.log("a.log");
+    let append = |bytes: &[u8]| {
+        let mut options = std::fs::OpenOptions::new();
+        let mut file = options.create(true).append(true).open(&path).unwrap();
+        std::io::Write::write_all(&mut file, bytes).unwrap();
+    };
+    let skipped = |agent: &Agent| {
+        let metrics = agent.metrics().unwrap();
+        metrics.sum("tailwater_skipped_bytes_total", &[])
+    };
+    append(&[b'x'; 200_000]);
+    let mut agent = rig.start();
+    let stored = SinkState::committed_entries;
+    assert!(rig.sink.wait_until(|state| stored(state) == 1, DEADLINE));
+    let before = skipped(&agent);
+    append(&[b'y'; 200_000]);
+    wait::until(DEADLINE, "the rest of the line is skipped", || {
+        skipped(&agent) > before + 199_999.5
+    })
+    .unwrap();
+    wait::until_ok(DEADLINE, "the position is at the end", || {
+        let response = client::get(agent.admin(), "/api/v1/status")?;
+        let status: serde_json::Value = serde_json::from_slice(&response.body)?;
+        Ok(status
+            .pointer("/files/0/offset")
+            .and_then(serde_json::Value::as_u64)
+            == Some(400_000))
+    })
+    .unwrap();
+    let is_empty = |state: &SinkState| state.requests().iter().any(|sent| sent.entries == 0);
+    assert!(!rig.sink.inspect(is_empty), "an empty push was sent");
+    append(b"\nnext\n");
+    assert!(rig.sink.wait_until(|state| stored(state) == 2, DEADLINE));
+    wait_settled(&agent);
     stop(&mut agent);
 }
