@@ -1,21 +1,14 @@
 //! The configuration: one strict YAML file.
 //!
 //! It is read once and checked once into a [`Config`]; after that nothing is left for later. The way
-//! of a text: `yaml` makes a tree in which every value has its place, `expand` puts in the variables,
-//! `shape` reads [`raw`] out of the tree, `validate` makes the [`Config`]. What is wrong on the way
-//! becomes a diagnostic with its line; `mask` hides the secrets of that line.
+//! of a text: `tailwater_yaml` makes a tree in which every value has its place, `expand` puts in the
+//! variables, `shape` reads [`raw`] out of the tree, `validate` makes the [`Config`]. What is wrong on
+//! the way becomes a diagnostic with its line, the secrets of that line masked.
 
-mod checker;
-mod diagnostic;
 mod expand;
 mod keys;
-mod mask;
 pub mod raw;
-mod shape;
-mod source_text;
-mod tree;
 mod validate;
-mod yaml;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -23,9 +16,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tailwater_engine::EngineConfig;
-
-use checker::Checker;
-pub use diagnostic::ConfigError;
+pub use tailwater_yaml::ConfigError;
+use tailwater_yaml::{Checker, shape};
 
 /// The configuration that runs where none is given.
 pub const DEFAULT: &str = include_str!("config/default.yaml");
@@ -56,7 +48,7 @@ pub struct Config {
 /// # Errors
 /// [`ConfigError`] names the file, the place, what is wrong and what to do.
 pub fn load(path: &Path, data_dir: Option<&Path>) -> Result<Config, ConfigError> {
-    let text = source_text::read(path)?;
+    let text = tailwater_yaml::read_file(path)?;
     parse(&text, &path.display().to_string(), data_dir, &environment())
 }
 
@@ -92,10 +84,11 @@ pub fn parse(
         let hint = "give it `sources` and `sinks`: see `examples/`, or run without `--config`";
         return Err(ConfigError::new(name, "the configuration is empty", hint));
     }
-    let fail = |found| ConfigError::of(name, text, found);
-    let mut tree = yaml::read(text).map_err(|found| fail(vec![found]))?;
-    let expanded = expand::expand(&mut tree, text, variables).map_err(fail)?;
-    let mut checker = Checker::new(&tree, &expanded);
+    let hint = format!("correct the file, and try it with `tailwater check --config {name}`");
+    let fail = |found| ConfigError::of(name, text, found, &hint);
+    let mut tree = tailwater_yaml::read(text).map_err(|found| fail(vec![found]))?;
+    let hidden = expand::expand(&mut tree, text, variables).map_err(fail)?;
+    let mut checker = Checker::new(&tree, &hidden, keys::GUIDE);
     let config = match shape::read(&tree) {
         Ok(raw) => validate::check(&mut checker, raw, data_dir),
         Err(error) => {

@@ -5,42 +5,10 @@
 
 use std::collections::HashMap;
 
-use super::diagnostic::Diagnostic;
-use super::tree::{Node, Place, Scalar};
+use tailwater_yaml::{Diagnostic, Hidden, Node, Place, Scalar};
 
 /// Bytes that all variables together may expand to.
 const MAX_EXPANDED_BYTES: usize = 4 << 20;
-
-/// Shorter values of variables are no secrets, and would be found in any text.
-const MIN_HIDDEN_BYTES: usize = 4;
-
-/// What was expanded, so that it can be taken out of texts again.
-#[derive(Default)]
-pub(crate) struct Expanded {
-    /// What a variable holds, and what the file says in its place; the longest first.
-    pairs: Vec<(String, String)>,
-}
-
-impl Expanded {
-    /// Puts the names of variables in place of what they hold.
-    pub(crate) fn hide(&self, text: &str) -> String {
-        let hide_one =
-            |text: String, (value, written): &(String, String)| text.replace(value, written);
-        self.pairs.iter().fold(text.to_owned(), hide_one)
-    }
-
-    fn add(&mut self, scalar: &Scalar, variables: &HashMap<String, String>) {
-        let mut pairs = vec![(scalar.value.clone(), scalar.written.clone())];
-        for (reference, _) in scalar.written.match_indices("${") {
-            let after = scalar.written.get(reference + 2..).unwrap_or_default();
-            let name = after.split(['}', ':']).next().unwrap_or_default();
-            let value = variables.get(name).cloned();
-            pairs.extend(value.map(|value| (value, format!("${{{name}}}"))));
-        }
-        pairs.retain(|pair| pair.0.len() >= MIN_HIDDEN_BYTES && !self.pairs.contains(pair));
-        self.pairs.extend(pairs);
-    }
-}
 
 /// Expands the variables of every value.
 ///
@@ -50,9 +18,9 @@ pub(crate) fn expand(
     tree: &mut Node,
     text: &str,
     variables: &HashMap<String, String>,
-) -> Result<Expanded, Vec<Diagnostic>> {
+) -> Result<Hidden, Vec<Diagnostic>> {
     let mut problems = Vec::new();
-    let mut expanded = Expanded::default();
+    let mut hidden = Hidden::default();
     let mut expanded_bytes = 0_usize;
     tree.for_each_scalar(&mut |scalar, place| {
         if !scalar.written.contains('$') {
@@ -63,7 +31,7 @@ pub(crate) fn expand(
                 expanded_bytes = expanded_bytes.saturating_add(value.len());
                 if expanded_bytes <= MAX_EXPANDED_BYTES {
                     scalar.value = value;
-                    expanded.add(scalar, variables);
+                    hide(&mut hidden, scalar, variables);
                 } else if problems.is_empty() {
                     let message = "the variables hold more than 4 MiB up to here";
                     problems.push(Diagnostic::new(message, Some(place)));
@@ -72,13 +40,22 @@ pub(crate) fn expand(
             Err(problem) => problems.push(explain(&problem, scalar, place, text)),
         }
     });
-    expanded
-        .pairs
-        .sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
     if problems.is_empty() {
-        Ok(expanded)
+        Ok(hidden)
     } else {
         Err(problems)
+    }
+}
+
+/// Hides the value, and what each of its variables holds.
+fn hide(hidden: &mut Hidden, scalar: &Scalar, variables: &HashMap<String, String>) {
+    hidden.add(scalar.value.clone(), scalar.written.clone());
+    for (reference, _) in scalar.written.match_indices("${") {
+        let after = scalar.written.get(reference + 2..).unwrap_or_default();
+        let name = after.split(['}', ':']).next().unwrap_or_default();
+        if let Some(value) = variables.get(name) {
+            hidden.add(value.clone(), format!("${{{name}}}"));
+        }
     }
 }
 

@@ -9,11 +9,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tailwater_engine::{EngineConfig, TailingConfig, WatchBackend};
+use tailwater_yaml::{Checker, KeyPath};
 
 use super::Config;
-use super::checker::Checker;
 use super::raw::{Lasting, RawConfig, RawTailing, RawWatch};
-use super::tree::KeyPath;
 
 /// Pipeline threads.
 const MAX_WORKERS: usize = 64;

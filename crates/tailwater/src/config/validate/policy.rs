@@ -4,12 +4,11 @@ use std::num::NonZeroU32;
 
 use tailwater_engine::{Keep, Policy, RateLimit, Then, WhenExceeded, WhenFull};
 use tailwater_record::Level;
+use tailwater_yaml::{Checker, KeyPath};
 
-use super::super::checker::Checker;
 use super::super::raw::{
     RawLevel, RawRateLimit, RawSource, RawSpill, RawThen, RawWhenExceeded, RawWhenFull,
 };
-use super::super::tree::KeyPath;
 use crate::registry::RawSink;
 
 /// A spill is given back in segments; a smaller one would hold two or three batches.

@@ -5,10 +5,9 @@ use std::path::PathBuf;
 use tailwater_batcher::BatchLimits;
 use tailwater_engine::SinkConfig;
 use tailwater_sink::BackoffLimits;
+use tailwater_yaml::{Checker, KeyPath};
 
-use super::super::checker::Checker;
 use super::super::raw::Size;
-use super::super::tree::KeyPath;
 use super::policy;
 use crate::registry::{AnySettings, RawSink};
 

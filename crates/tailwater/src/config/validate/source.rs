@@ -6,10 +6,9 @@ use std::sync::Arc;
 use tailwater_engine::{ReadFrom, SourceConfig};
 use tailwater_record::LabelSet;
 use tailwater_tailer::{Encoding, FrameConfig, OverLimit, Patterns};
+use tailwater_yaml::{Checker, KeyPath};
 
-use super::super::checker::Checker;
 use super::super::raw::{Lasting, Named, RawEncoding, RawOverLimit, RawReadFrom, RawSource};
-use super::super::tree::KeyPath;
 use super::policy;
 use crate::registry::RawSink;
 

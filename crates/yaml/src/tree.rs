@@ -11,17 +11,17 @@ use serde_saphyr::{Location, Spanned};
 
 /// Where a value or a key stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub struct Place {
     /// Counted from 1; 0 for nowhere.
-    pub(crate) line: usize,
+    pub line: usize,
     /// In characters, counted from 1.
-    pub(crate) column: usize,
+    pub column: usize,
     /// Its length in characters, as far as it is known.
-    pub(crate) width: usize,
+    pub width: usize,
     /// Its first byte in the text.
-    pub(crate) start: usize,
+    pub start: usize,
     /// The byte after its last in the text.
-    pub(crate) end: usize,
+    pub end: usize,
 }
 
 impl Place {
@@ -40,13 +40,17 @@ impl Place {
 }
 
 /// One value.
-pub(crate) struct Node {
-    pub(crate) place: Place,
-    pub(crate) kind: NodeKind,
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Where it stands.
+    pub place: Place,
+    /// What it is.
+    pub kind: NodeKind,
 }
 
 /// What a value is.
-pub(crate) enum NodeKind {
+#[derive(Clone, Debug)]
+pub enum NodeKind {
     /// Nothing: `~`, `null`, or a key without a value.
     Null,
     /// Text, a number, or a boolean: which of them is for the reader to say.
@@ -58,59 +62,76 @@ pub(crate) enum NodeKind {
 }
 
 /// A single value.
-pub(crate) struct Scalar {
+#[derive(Clone)]
+pub struct Scalar {
     /// As it is in the file, quotes and escapes resolved, variables not expanded: may be shown.
-    pub(crate) written: String,
+    pub written: String,
     /// With variables expanded: never shown.
-    pub(crate) value: String,
+    pub value: String,
     /// Without quotes, so it may be a number or a boolean.
-    pub(crate) is_plain: bool,
+    pub is_plain: bool,
+}
+
+impl fmt::Debug for Scalar {
+    /// Shows what the file says, never what variables hold.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.written, formatter)
+    }
 }
 
 impl Scalar {
     /// Returns whether the value is not what the file says.
-    pub(crate) fn is_expanded(&self) -> bool {
+    pub fn is_expanded(&self) -> bool {
         self.written != self.value
     }
 
     /// Returns whether it may be read as a number or a boolean. A variable in quotes may: some
     /// places of YAML do not take it without.
-    pub(crate) fn is_typed(&self) -> bool {
+    pub fn is_typed(&self) -> bool {
         self.is_plain || self.is_expanded()
     }
 }
 
 /// A key and its value.
-pub(crate) struct Entry {
-    pub(crate) name: String,
-    pub(crate) name_place: Place,
-    pub(crate) node: Node,
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The key.
+    pub name: String,
+    /// Where the key stands.
+    pub name_place: Place,
+    /// The value.
+    pub node: Node,
 }
 
 /// A step from a value to one inside it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub enum Step {
+    /// To the value of a key of a map.
     Key(String),
+    /// To an element of a list, counted from 0.
     Index(usize),
 }
 
 /// The way from the top to a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct KeyPath(pub(crate) Vec<Step>);
+pub struct KeyPath(pub Vec<Step>);
 
 impl KeyPath {
     /// Returns the path of a key of this value.
-    pub(crate) fn key(&self, name: &str) -> Self {
+    #[must_use]
+    pub fn key(&self, name: &str) -> Self {
         self.with(Step::Key(name.to_owned()))
     }
 
     /// Returns the path of an element of this list.
-    pub(crate) fn index(&self, index: usize) -> Self {
+    #[must_use]
+    pub fn index(&self, index: usize) -> Self {
         self.with(Step::Index(index))
     }
 
     /// Returns the path of `dotted`, as `tls.ca_file`, below this value.
-    pub(crate) fn dotted(&self, dotted: &str) -> Self {
+    #[must_use]
+    pub fn dotted(&self, dotted: &str) -> Self {
         dotted
             .split('.')
             .fold(self.clone(), |path, name| path.key(name))
@@ -138,15 +159,17 @@ impl fmt::Display for KeyPath {
 
 /// Which part of an entry an error is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
+pub enum Part {
+    /// Its key.
     Key,
+    /// Its value.
     Value,
 }
 
 impl Node {
     /// Returns the place of the key or value at `path`, or of the nearest thing above it that is in
     /// the file. `None` for the whole file.
-    pub(crate) fn place_of(&self, path: &KeyPath, part: Part) -> Option<Place> {
+    pub fn place_of(&self, path: &KeyPath, part: Part) -> Option<Place> {
         let mut place = None;
         let mut node = self;
         for (step, is_last) in steps_of(path) {
@@ -176,7 +199,7 @@ impl Node {
     }
 
     /// Returns the value at `path`, if there is one.
-    pub(crate) fn at(&self, path: &KeyPath) -> Option<&Self> {
+    pub fn at(&self, path: &KeyPath) -> Option<&Self> {
         path.0
             .iter()
             .try_fold(self, |node, step| match (&node.kind, step) {
@@ -190,7 +213,7 @@ impl Node {
     }
 
     /// Calls `visit` for every single value, in the order of the file.
-    pub(crate) fn for_each_scalar(&mut self, visit: &mut dyn FnMut(&mut Scalar, Place)) {
+    pub fn for_each_scalar(&mut self, visit: &mut dyn FnMut(&mut Scalar, Place)) {
         match &mut self.kind {
             NodeKind::Null => {}
             NodeKind::Scalar(scalar) => visit(scalar, self.place),

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::keys::distance;
+use crate::nearest::distance;
 
 /// What stands for a secret; it does not tell its length.
 const MASK: &str = "********";
@@ -77,7 +77,7 @@ pub(crate) fn show(text: &str, index: usize) -> Option<Shown> {
 ///
 /// A misspelt one counts, for that is what is most often shown. The path of a file that holds a
 /// secret is none.
-pub(crate) fn is_secret_name(name: &str) -> bool {
+pub fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     if name.ends_with("_file") {
         return false;

@@ -2,8 +2,8 @@
 
 use serde_saphyr::{Error, NonFiniteFloatPolicy, Spanned};
 
-use super::diagnostic::Diagnostic;
-use super::tree::{Node, Parsed, Place};
+use crate::diagnostic::Diagnostic;
+use crate::tree::{Node, Parsed, Place};
 
 /// Values, keys and containers that a configuration may hold, aliases resolved.
 const MAX_NODES: usize = 20_000;
@@ -21,7 +21,7 @@ const MAX_DEPTH: usize = 32;
 ///
 /// # Errors
 /// What is wrong with the syntax, and where.
-pub(crate) fn read(text: &str) -> Result<Node, Diagnostic> {
+pub fn read(text: &str) -> Result<Node, Diagnostic> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_nodes: MAX_NODES,

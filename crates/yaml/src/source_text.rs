@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use super::ConfigError;
+use crate::diagnostic::ConfigError;
 
 /// Largest configuration that is read.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
@@ -13,7 +13,7 @@ const MAX_CONFIG_BYTES: u64 = 1 << 20;
 ///
 /// # Errors
 /// [`ConfigError`] says what the file is in place of a configuration.
-pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
+pub fn read_file(path: &Path) -> Result<String, ConfigError> {
     let name = path.display().to_string();
     let fail = |what: &str, hint: &str| ConfigError::new(&name, what, hint);
     let file = File::open(path).map_err(|error| unreadable(&name, &error))?;

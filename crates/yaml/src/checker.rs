@@ -1,46 +1,54 @@
 //! Collecting what is wrong, with its place.
 
-use super::diagnostic::Diagnostic;
-use super::expand::Expanded;
-use super::keys;
-use super::shape::{Fault, ShapeError};
-use super::tree::{KeyPath, Node, NodeKind, Part, Place};
+use crate::diagnostic::Diagnostic;
+use crate::hidden::Hidden;
+use crate::nearest::nearest;
+use crate::shape::{Fault, ShapeError};
+use crate::tree::{KeyPath, Node, NodeKind, Part, Place};
+
+/// What a configuration knows of its keys beside their types.
+#[derive(Clone, Copy, Debug)]
+pub struct Guide {
+    /// Returns how the key at a path is written, if that is known.
+    pub example: fn(&KeyPath) -> Option<&'static str>,
+    /// Returns what is to be said about a key that is not known, where it is known from elsewhere.
+    pub not_here: fn(&KeyPath) -> Option<&'static str>,
+}
 
 /// Collects errors, so that one run shows all of them.
-pub(crate) struct Checker<'a> {
+#[derive(Debug)]
+pub struct Checker<'a> {
     tree: &'a Node,
-    expanded: &'a Expanded,
+    hidden: &'a Hidden,
+    guide: Guide,
     found: Vec<Diagnostic>,
 }
 
 impl<'a> Checker<'a> {
-    pub(crate) fn new(tree: &'a Node, expanded: &'a Expanded) -> Self {
+    /// Starts with nothing found; `hidden` is what no error may show.
+    pub fn new(tree: &'a Node, hidden: &'a Hidden, guide: Guide) -> Self {
         Self {
             tree,
-            expanded,
+            hidden,
+            guide,
             found: Vec::new(),
         }
     }
 
     /// Returns what was found, in no order.
-    pub(crate) fn into_found(self) -> Vec<Diagnostic> {
+    pub fn into_found(self) -> Vec<Diagnostic> {
         self.found
     }
 
     /// Adds an error about the value at `path`.
-    pub(crate) fn fail(
-        &mut self,
-        path: &KeyPath,
-        message: impl Into<String>,
-        help: impl Into<String>,
-    ) {
+    pub fn fail(&mut self, path: &KeyPath, message: impl Into<String>, help: impl Into<String>) {
         let diagnostic = Diagnostic::new(message, self.tree.place_of(path, Part::Value));
         self.found
-            .push(diagnostic.note(help).example(keys::example(path)));
+            .push(diagnostic.note(help).example((self.guide.example)(path)));
     }
 
     /// Adds an error about the key at `path`.
-    pub(crate) fn fail_key(
+    pub fn fail_key(
         &mut self,
         path: &KeyPath,
         message: impl Into<String>,
@@ -51,7 +59,7 @@ impl<'a> Checker<'a> {
     }
 
     /// Adds an error about the value at `path` that should be one of a few words.
-    pub(crate) fn fail_word(&mut self, path: &KeyPath, message: impl Into<String>, valid: &[&str]) {
+    pub fn fail_word(&mut self, path: &KeyPath, message: impl Into<String>, valid: &[&str]) {
         let written = self.written(path).unwrap_or_default();
         let diagnostic = Diagnostic::new(message, self.tree.place_of(path, Part::Value));
         self.found
@@ -59,7 +67,7 @@ impl<'a> Checker<'a> {
     }
 
     /// Returns the value at `path` as the file has it, its variables not expanded.
-    pub(crate) fn written(&self, path: &KeyPath) -> Option<String> {
+    pub fn written(&self, path: &KeyPath) -> Option<String> {
         match &self.tree.at(path)?.kind {
             NodeKind::Scalar(scalar) => Some(scalar.written.clone()),
             NodeKind::Null | NodeKind::List(_) | NodeKind::Map(_) => None,
@@ -67,24 +75,25 @@ impl<'a> Checker<'a> {
     }
 
     /// Takes the values of variables out of a text that somebody else made.
-    pub(crate) fn without_variables(&self, text: &str) -> String {
-        self.expanded.hide(text)
+    pub fn without_variables(&self, text: &str) -> String {
+        self.hidden.hide(text)
     }
 
     /// Adds an error about the settings of a sink, in the sink's own words.
-    pub(crate) fn fail_settings(&mut self, path: &KeyPath, reason: &str) {
-        let reason = self.expanded.hide(reason);
+    pub fn fail_settings(&mut self, path: &KeyPath, reason: &str) {
+        let reason = self.hidden.hide(reason);
         let message = format!("`{path}` cannot be used: {reason}");
         let diagnostic = Diagnostic::new(message, self.tree.place_of(path, Part::Value));
-        self.found.push(diagnostic.example(keys::example(path)));
+        self.found
+            .push(diagnostic.example((self.guide.example)(path)));
     }
 
     /// Adds an error of the shape.
-    pub(crate) fn fail_shape(&mut self, error: &ShapeError) {
+    pub fn fail_shape(&mut self, error: &ShapeError) {
         let path = error.path();
         let place = self.tree.place_of(&path, error.part);
         self.found.push(match &error.fault {
-            Fault::UnknownKey { name, valid } => unknown_key(&path, name, valid, place),
+            Fault::UnknownKey { name, valid } => unknown_key(self.guide, &path, name, valid, place),
             Fault::UnknownWord { valid } => {
                 let written = self.written(&path).unwrap_or_default();
                 let diagnostic =
@@ -96,25 +105,26 @@ impl<'a> Checker<'a> {
                 place,
             )
             .label(format!("expected {expected}, found {found}"))
-            .example(keys::example(&path)),
+            .example((self.guide.example)(&path)),
             Fault::BadValue { expected } => {
                 Diagnostic::new(format!("`{path}` has a value that is not possible"), place)
                     .label(format!("expected {expected}"))
-                    .example(keys::example(&path))
+                    .example((self.guide.example)(&path))
             }
             Fault::MissingKey { name } => {
                 Diagnostic::new(format!("`{path}` needs a key `{name}`"), place)
                     .label(format!("`{name}` is missing here"))
-                    .example(keys::example(&path.key(name)))
+                    .example((self.guide.example)(&path.key(name)))
             }
             Fault::Other(reason) => {
-                let reason = self.expanded.hide(reason);
-                Diagnostic::new(format!("`{path}`: {reason}"), place).example(keys::example(&path))
+                let reason = self.hidden.hide(reason);
+                Diagnostic::new(format!("`{path}`: {reason}"), place)
+                    .example((self.guide.example)(&path))
             }
             Fault::BadVariable => {
                 Diagnostic::new(format!("`{path}` cannot be what the variable holds"), place)
                     .label("what it holds is not shown")
-                    .example(keys::example(&path))
+                    .example((self.guide.example)(&path))
             }
         });
     }
@@ -128,7 +138,13 @@ fn subject(path: &KeyPath) -> String {
     }
 }
 
-fn unknown_key(path: &KeyPath, name: &str, valid: &[&str], place: Option<Place>) -> Diagnostic {
+fn unknown_key(
+    guide: Guide,
+    path: &KeyPath,
+    name: &str,
+    valid: &[&str],
+    place: Option<Place>,
+) -> Diagnostic {
     let mut parent = path.clone();
     parent.0.pop();
     let message = match parent.to_string().as_str() {
@@ -136,18 +152,18 @@ fn unknown_key(path: &KeyPath, name: &str, valid: &[&str], place: Option<Place>)
         above => format!("unknown key `{name}` in `{above}`"),
     };
     let diagnostic = Diagnostic::new(message, place);
-    if let Some(what) = keys::not_here(path) {
+    if let Some(what) = (guide.not_here)(path) {
         return diagnostic.note(what).valid(valid);
     }
-    let nearest = keys::nearest(name, valid);
-    let example = nearest.and_then(|nearest| keys::example(&parent.key(nearest)));
+    let meant = nearest(name, valid);
+    let example = meant.and_then(|meant| (guide.example)(&parent.key(meant)));
     suggest(diagnostic, name, valid)
         .valid(valid)
-        .example(example.or_else(|| keys::example(&parent)))
+        .example(example.or_else(|| (guide.example)(&parent)))
 }
 
 fn suggest(diagnostic: Diagnostic, written: &str, valid: &[&str]) -> Diagnostic {
-    match keys::nearest(written, valid) {
+    match nearest(written, valid) {
         Some(nearest) => diagnostic.label(format!("did you mean `{nearest}`?")),
         None => diagnostic,
     }

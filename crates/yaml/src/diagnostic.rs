@@ -2,8 +2,8 @@
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
-use super::mask::{self, Shown};
-use super::tree::Place;
+use crate::mask::{self, Shown};
+use crate::tree::Place;
 
 /// Errors that are shown at once; the rest is counted.
 const MAX_SHOWN: usize = 20;
@@ -19,16 +19,16 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    /// An error of the whole file.
-    pub(crate) fn new(name: &str, what: &str, hint: &str) -> Self {
+    /// An error of the whole file, and what to do.
+    pub fn new(name: &str, what: &str, hint: &str) -> Self {
         Self {
             text: format!("{name}: {what}"),
             hint: hint.to_owned(),
         }
     }
 
-    /// The errors of a text, of which there is at least one.
-    pub(crate) fn of(name: &str, source: &str, mut diagnostics: Vec<Diagnostic>) -> Self {
+    /// The errors of a text, of which there is at least one; `hint` says what to do then.
+    pub fn of(name: &str, source: &str, mut diagnostics: Vec<Diagnostic>, hint: &str) -> Self {
         diagnostics
             .sort_by_key(|diagnostic| diagnostic.place.map(|place| (place.line, place.column)));
         let count = diagnostics.len();
@@ -46,14 +46,14 @@ impl ConfigError {
         };
         Self {
             text: format!("{what}\n\n{}", shown.join("\n\n")),
-            hint: format!("correct the file, and try it with `tailwater check --config {name}`"),
+            hint: hint.to_owned(),
         }
     }
 }
 
 /// One error.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Diagnostic {
+pub struct Diagnostic {
     message: String,
     place: Option<Place>,
     label: Option<String>,
@@ -62,7 +62,8 @@ pub(crate) struct Diagnostic {
 }
 
 impl Diagnostic {
-    pub(crate) fn new(message: impl Into<String>, place: Option<Place>) -> Self {
+    /// An error at a place; `None` for the whole text.
+    pub fn new(message: impl Into<String>, place: Option<Place>) -> Self {
         Self {
             message: message.into(),
             place: place.filter(|place| place.line > 0),
@@ -72,19 +73,22 @@ impl Diagnostic {
     }
 
     /// Adds what stands beside the marked place.
-    pub(crate) fn label(mut self, label: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = Some(label.into());
         self
     }
 
     /// Adds what to do.
-    pub(crate) fn note(mut self, note: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn note(mut self, note: impl Into<String>) -> Self {
         self.notes.push(("help", note.into()));
         self
     }
 
     /// Adds the keys or words that are valid at the place.
-    pub(crate) fn valid(mut self, valid: &[&str]) -> Self {
+    #[must_use]
+    pub fn valid(mut self, valid: &[&str]) -> Self {
         if !valid.is_empty() {
             self.notes.push(("valid here", valid.join(", ")));
         }
@@ -92,7 +96,8 @@ impl Diagnostic {
     }
 
     /// Adds how it is written, if that is known.
-    pub(crate) fn example(mut self, example: Option<&str>) -> Self {
+    #[must_use]
+    pub fn example(mut self, example: Option<&str>) -> Self {
         self.notes
             .extend(example.map(|example| ("example", example.to_owned())));
         self

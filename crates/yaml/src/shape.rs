@@ -11,36 +11,51 @@ use serde::de::{
     SeqAccess, Unexpected, VariantAccess, Visitor,
 };
 
-use super::tree::{Entry, KeyPath, Node, NodeKind, Part, Scalar, Step};
+use crate::tree::{Entry, KeyPath, Node, NodeKind, Part, Scalar, Step};
 
 /// Why a value does not have the shape that it should have.
 #[derive(Debug)]
-pub(crate) struct ShapeError {
+pub struct ShapeError {
     /// From the inside out.
     reversed_path: Vec<Step>,
-    pub(crate) part: Part,
-    pub(crate) fault: Fault,
+    /// Whether it is about the key or the value at the path.
+    pub part: Part,
+    /// What is wrong.
+    pub fault: Fault,
 }
 
 /// What is wrong with the shape of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// No such key is known here.
     UnknownKey {
+        /// The key.
         name: String,
+        /// The keys that are known here.
         valid: &'static [&'static str],
     },
     /// One word of a few was expected.
-    UnknownWord { valid: &'static [&'static str] },
+    UnknownWord {
+        /// The words.
+        valid: &'static [&'static str],
+    },
     /// Another kind of value was expected.
     WrongKind {
+        /// What stands there.
         found: &'static str,
+        /// What should.
         expected: String,
     },
     /// The right kind of value, but not one that is possible.
-    BadValue { expected: String },
+    BadValue {
+        /// What should stand there.
+        expected: String,
+    },
     /// A key that must be there is not.
-    MissingKey { name: &'static str },
+    MissingKey {
+        /// The key.
+        name: &'static str,
+    },
     /// What the type itself says.
     Other(String),
     /// A variable holds something that is not possible here; what it is must not be shown.
@@ -68,7 +83,7 @@ impl ShapeError {
     }
 
     /// Returns the way from the top to the value.
-    pub(crate) fn path(&self) -> KeyPath {
+    pub fn path(&self) -> KeyPath {
         KeyPath(self.reversed_path.iter().rev().cloned().collect())
     }
 }
@@ -159,7 +174,7 @@ fn kind_of(found: &Unexpected<'_>) -> &'static str {
 ///
 /// # Errors
 /// The first thing that does not fit.
-pub(crate) fn read<T: DeserializeOwned>(node: &Node) -> Result<T, ShapeError> {
+pub fn read<T: DeserializeOwned>(node: &Node) -> Result<T, ShapeError> {
     T::deserialize(Reader(node))
 }
 
