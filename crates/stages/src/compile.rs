@@ -89,6 +89,11 @@ impl Stages {
         self.ops.is_empty()
     }
 
+    /// Returns whether any stage can hold lines: `multiline` or `cri`, nested ones as well.
+    pub fn is_grouping(&self) -> bool {
+        self.ops.iter().any(|op| op.groups().is_some())
+    }
+
     /// Returns the reasons that lines can be dropped for.
     pub fn drop_reasons(&self) -> impl Iterator<Item = &str> {
         self.program.reasons.iter().map(|reason| &*reason.name)

@@ -86,6 +86,52 @@ impl Buffers {
     }
 }
 
+/// Bytes of files, in the order of reading, and when the first line of each was read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Parts {
+    pub(crate) parts: Vec<Part>,
+    /// As many as there are parts.
+    read_at: Vec<TimestampNs>,
+}
+
+impl Parts {
+    pub(crate) fn as_ref(&self) -> PartsRef<'_> {
+        PartsRef {
+            parts: &self.parts,
+            read_at: &self.read_at,
+        }
+    }
+
+    /// Adds what was read after it; further bytes of the last file make that part longer.
+    pub(crate) fn join(&mut self, after: PartsRef<'_>) {
+        for (part, read_at) in after.iter() {
+            match self.parts.last_mut() {
+                Some(last) if last.file == part.file => {
+                    last.span.end = last.span.end.max(part.span.end);
+                }
+                _ => {
+                    self.parts.push(part);
+                    self.read_at.push(read_at);
+                }
+            }
+        }
+    }
+}
+
+/// Borrowed [`Parts`].
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct PartsRef<'a> {
+    pub(crate) parts: &'a [Part],
+    pub(crate) read_at: &'a [TimestampNs],
+}
+
+impl PartsRef<'_> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Part, TimestampNs)> {
+        let parts = self.parts.iter().copied();
+        parts.zip(self.read_at.iter().copied())
+    }
+}
+
 /// A record while it passes the stages.
 #[derive(Debug)]
 pub(crate) struct Draft<'a> {
@@ -97,9 +143,9 @@ pub(crate) struct Draft<'a> {
     pub(crate) now: TimestampNs,
     /// What decides a sample.
     pub(crate) seed: u64,
-    parts: &'a [Part],
+    parts: PartsRef<'a>,
     /// Set where lines were joined to this one.
-    joined_parts: Option<Vec<Part>>,
+    joined_parts: Option<Parts>,
     pub(crate) lines: u64,
     base: &'a LabelSet,
     /// Whether the labels are `buffers.pairs` instead of `base`.
@@ -128,7 +174,7 @@ pub(crate) struct Start<'a> {
     pub(crate) timestamp: TimestampNs,
     pub(crate) now: TimestampNs,
     pub(crate) seed: u64,
-    pub(crate) parts: &'a [Part],
+    pub(crate) parts: PartsRef<'a>,
     pub(crate) lines: u64,
 }
 
@@ -157,11 +203,16 @@ impl<'a> Draft<'a> {
 
     /// Returns the bytes of files that it stands for.
     pub(crate) fn parts(&self) -> &[Part] {
-        self.joined_parts.as_deref().unwrap_or(self.parts)
+        self.parts_ref().parts
+    }
+
+    /// Returns the bytes of files that it stands for, with the times of reading.
+    pub(crate) fn parts_ref(&self) -> PartsRef<'_> {
+        self.joined_parts.as_ref().map_or(self.parts, Parts::as_ref)
     }
 
     /// Lets it stand for the lines that were joined to it.
-    pub(crate) fn set_parts(&mut self, parts: Vec<Part>, lines: u64) {
+    pub(crate) fn set_parts(&mut self, parts: Parts, lines: u64) {
         self.joined_parts = Some(parts);
         self.lines = lines;
     }

@@ -4,17 +4,17 @@ use std::collections::HashMap;
 
 use tailwater_record::{FileId, LabelSet, TimestampNs};
 
-use crate::draft::{Buffers, Draft, Slot, Start, Value};
+use crate::draft::{Buffers, Draft, Parts, PartsRef, Slot, Start, Value};
 use crate::interner::Interner;
 use crate::limits::Limits;
-use crate::worker::Part;
+use crate::worker::Held;
 
 /// A record that waits: a copy of a draft, with lines joined to it.
 #[derive(Clone, Debug)]
 pub(crate) struct Group {
     pub(crate) line: Vec<u8>,
     /// The bytes of files that it stands for, in the order of reading.
-    pub(crate) parts: Vec<Part>,
+    pub(crate) parts: Parts,
     pub(crate) lines: u64,
     /// Records that were joined; one can stand for several lines itself.
     pub(crate) joined: u64,
@@ -39,7 +39,7 @@ impl Group {
                 timestamp: draft.timestamp,
                 now: draft.now,
                 seed: draft.seed,
-                parts: &[],
+                parts: PartsRef::default(),
                 lines: 0,
             },
             std::mem::take(&mut buffers),
@@ -59,7 +59,7 @@ impl Group {
         let buffers = scratch.buffers;
         Self {
             line: Vec::new(),
-            parts: Vec::new(),
+            parts: Parts::default(),
             lines: 0,
             joined: 0,
             timestamp: draft.timestamp,
@@ -81,14 +81,7 @@ impl Group {
 
     /// Takes over which lines a draft stands for.
     pub(crate) fn take_place(&mut self, draft: &Draft<'_>) {
-        for part in draft.parts() {
-            match self.parts.last_mut() {
-                Some(last) if last.file == part.file => {
-                    last.span.end = last.span.end.max(part.span.end);
-                }
-                _ => self.parts.push(*part),
-            }
-        }
+        self.parts.join(draft.parts_ref());
         self.lines += draft.lines;
         self.joined += 1;
         self.now = draft.now;
@@ -119,7 +112,7 @@ impl Group {
             timestamp: self.timestamp,
             now: self.now,
             seed: self.seed,
-            parts: &self.parts,
+            parts: self.parts.as_ref(),
             lines: self.lines,
         };
         Draft::new(start, buffers)
@@ -133,6 +126,16 @@ pub(crate) struct StreamKey {
     pub(crate) labels: LabelSet,
 }
 
+impl StreamKey {
+    /// The stream of the same labels in another file.
+    fn of(&self, file: FileId) -> Self {
+        Self {
+            file,
+            labels: self.labels.clone(),
+        }
+    }
+}
+
 /// The groups of one stage, by stream.
 #[derive(Clone, Debug)]
 pub(crate) struct Groups {
@@ -140,6 +143,8 @@ pub(crate) struct Groups {
     /// Rises with every stream that is begun or goes on, so that the oldest is known.
     clock: u64,
     held_bytes: usize,
+    /// Groups that have lines.
+    open: usize,
     limits: Limits,
 }
 
@@ -149,6 +154,7 @@ impl Groups {
             streams: HashMap::new(),
             clock: 0,
             held_bytes: 0,
+            open: 0,
             limits,
         }
     }
@@ -170,6 +176,7 @@ impl Groups {
     pub(crate) fn take(&mut self, key: &StreamKey) -> Option<Group> {
         let (_, group) = self.streams.remove(key)?;
         self.held_bytes = self.held_bytes.saturating_sub(group.line.len());
+        self.open -= usize::from(group.lines > 0);
         Some(group)
     }
 
@@ -177,6 +184,7 @@ impl Groups {
     pub(crate) fn put(&mut self, key: StreamKey, group: Group, released: &mut Vec<Group>) {
         self.clock += 1;
         self.held_bytes += group.line.len();
+        self.open += usize::from(group.lines > 0);
         self.streams.insert(key, (self.clock, group));
         while self.held_bytes > self.limits.max_held_bytes
             || self.streams.len() > self.limits.max_streams
@@ -217,6 +225,7 @@ impl Groups {
         self.streams.values_mut().for_each(|(clock, group)| {
             if group.lines > 0 && chosen(group) {
                 self.held_bytes = self.held_bytes.saturating_sub(group.line.len());
+                self.open -= 1;
                 expired.push((*clock, group.release()));
             }
         });
@@ -224,29 +233,49 @@ impl Groups {
         released.extend(expired.into_iter().map(|(_, group)| group));
     }
 
-    /// Lets the streams of a file go on in another one.
+    /// Lets the streams of a file go on in another one; one that has begun there already stays.
     pub(crate) fn hand_over(&mut self, from: FileId, to: FileId) {
-        let keys: Vec<StreamKey> = self
-            .streams
-            .keys()
+        let streams = self.streams.keys();
+        let moves: Vec<(StreamKey, StreamKey)> = streams
             .filter(|key| key.file == from)
-            .cloned()
+            .map(|key| (key.clone(), key.of(to)))
+            .filter(|(_, next)| !self.streams.contains_key(next))
             .collect();
-        for key in keys {
+        for (key, next) in moves {
             if let Some(stream) = self.streams.remove(&key) {
-                let labels = key.labels;
-                self.streams.insert(StreamKey { file: to, labels }, stream);
+                self.streams.insert(next, stream);
             }
         }
     }
 
     /// Returns the first byte of a file that a group holds.
     pub(crate) fn held_from(&self, file: FileId) -> Option<u64> {
-        let parts = self.streams.values().flat_map(|(_, group)| &group.parts);
-        parts
-            .filter(|part| part.file == file)
-            .map(|part| part.span.start)
-            .min()
+        let mut first = None;
+        self.held(file, &mut |held| {
+            first = Some(first.map_or(held.start, |start: u64| start.min(held.start)));
+        });
+        first
+    }
+
+    /// Gives where each group starts in a file.
+    #[expect(
+        clippy::iter_over_hash_type,
+        reason = "the caller is told that there is no order"
+    )]
+    pub(crate) fn held(&self, file: FileId, each: &mut dyn FnMut(Held)) {
+        for (_, group) in self.streams.values() {
+            let parts = group.parts.as_ref();
+            let mut in_file = parts.iter().filter(|(part, _)| part.file == file);
+            if let Some((part, read_at)) = in_file.next() {
+                let start = part.span.start;
+                each(Held { start, read_at });
+            }
+        }
+    }
+
+    /// Returns whether a group is open.
+    pub(crate) fn holds_any(&self) -> bool {
+        self.open > 0
     }
 
     /// Forgets the streams of a file, and what they hold.

@@ -44,4 +44,4 @@ pub use config::{
 pub use error::CompileError;
 pub use limits::Limits;
 pub use registry::{Registry, Sample, SampleValue, Series};
-pub use worker::{Dropped, Entry, Outcome, Part, Processed, Worker};
+pub use worker::{Dropped, Entry, Held, Outcome, Part, Processed, Worker};

@@ -203,15 +203,25 @@ impl Op {
         None
     }
 
-    /// Returns the first byte of a file that is held.
-    pub(crate) fn held_from(&self, file: FileId) -> Option<u64> {
+    /// The groups that it holds, if it is an operation that holds any.
+    pub(crate) fn groups(&self) -> Option<&Groups> {
         if let Self::CriJoin(stage) = self {
-            return stage.groups.held_from(file);
+            return Some(&stage.groups);
         }
         if let Self::Multiline(stage) = self {
-            return stage.groups.held_from(file);
+            return Some(&stage.groups);
         }
         None
+    }
+
+    /// Says whether lines count in the registry.
+    pub(crate) fn set_metrics(&mut self, are_counted: bool) {
+        if let Self::Metrics(stage) = self {
+            stage.are_counted = are_counted;
+        }
+        if let Self::Limit(stage) = self {
+            stage.set_metrics(are_counted);
+        }
     }
 
     /// Gives it the registry that all operations share, once that is complete.
@@ -236,6 +246,9 @@ impl Op {
         if let Some(groups) = self.groups_mut() {
             groups.release_where(|key, _| key.file == file, released);
         }
+        if let Self::Timestamp(stage) = self {
+            stage.forget(file);
+        }
     }
 
     /// Forgets a file, and the groups that are open in it.
@@ -243,12 +256,18 @@ impl Op {
         if let Some(groups) = self.groups_mut() {
             groups.forget(file);
         }
+        if let Self::Timestamp(stage) = self {
+            stage.forget(file);
+        }
     }
 
     /// Lets the groups of a file go on in another one.
     pub(crate) fn hand_over(&mut self, from: FileId, to: FileId) {
         if let Some(groups) = self.groups_mut() {
             groups.hand_over(from, to);
+        }
+        if let Self::Timestamp(stage) = self {
+            stage.hand_over(from, to);
         }
     }
 }

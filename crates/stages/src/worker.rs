@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tailwater_record::{FileId, LabelSet, RecordView, Span, TimestampNs};
 
 use crate::compile::Program;
-use crate::draft::{Draft, Start};
-use crate::group::Group;
+use crate::draft::{Draft, PartsRef, Start};
+use crate::group::{Group, Groups};
 use crate::program::{Flow, Op, Reason, ReasonId, Shop};
 
 /// The label that holds the tenant until the record leaves the stages.
@@ -42,6 +42,16 @@ pub struct Part {
     /// of one file can stand between each other's lines: such spans overlap, and only
     /// [`Worker::held_from`] says how far the file is done.
     pub span: Span,
+}
+
+/// Where an open group starts in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The first byte of its first line in that file.
+    pub start: u64,
+    /// When that line was read: its [`Entry::timestamp`], which it needs again where it is read
+    /// again, so that the record has the same time.
+    pub read_at: TimestampNs,
 }
 
 /// A record that leaves the stages.
@@ -133,7 +143,10 @@ impl Worker {
             timestamp: entry.timestamp,
             now: entry.timestamp,
             seed: entry.seed,
-            parts: std::slice::from_ref(&part),
+            parts: PartsRef {
+                parts: std::slice::from_ref(&part),
+                read_at: std::slice::from_ref(&entry.timestamp),
+            },
             lines: 1,
         };
         let draft = Draft::new(start, buffers);
@@ -145,7 +158,10 @@ impl Worker {
         self.release(emit, |op, released| op.expire(now, released));
     }
 
-    /// Gives the open groups of a file that has come to its end, and forgets the file.
+    /// Gives the open groups of a file that has come to its end, and forgets the file: lines that
+    /// are read from it afterwards meet no group and no `timestamp` fudge of those before, as after
+    /// a restart. What is kept of all files together stays: the tokens of `limit`, and the count of
+    /// streams that `cri` releases at.
     ///
     /// Not for a stop of the agent: what is held then is read again, from [`Worker::held_from`].
     pub fn finish(&mut self, file: FileId, emit: &mut Emit<'_>) {
@@ -153,18 +169,50 @@ impl Worker {
     }
 
     /// Forgets a file and the groups that are open in it, as when it is read again from there.
+    ///
+    /// A group that was handed over to it goes as well, with the lines of the file before: that has
+    /// to be read again too.
     pub fn forget(&mut self, file: FileId) {
         self.ops.iter_mut().for_each(|op| op.forget(file));
     }
 
     /// Lets the open groups of a rotated file go on with the first lines of the next one.
+    ///
+    /// It is for the time before the next file's first line: a stream that has begun there already
+    /// takes nothing over, and [`Worker::finish`] gives what the rotated file holds of it.
     pub fn hand_over(&mut self, from: FileId, to: FileId) {
         self.ops.iter_mut().for_each(|op| op.hand_over(from, to));
     }
 
     /// Returns the first byte of a file that an open group holds: the position must not pass it.
     pub fn held_from(&self, file: FileId) -> Option<u64> {
-        self.ops.iter().filter_map(|op| op.held_from(file)).min()
+        let held = self.ops.iter().filter_map(Op::groups);
+        held.filter_map(|groups| groups.held_from(file)).min()
+    }
+
+    /// Gives where each open group starts in a file, in no particular order.
+    ///
+    /// A group that began in the file before a rotation starts in the next one as well, once a line
+    /// of that was joined to it.
+    pub fn held(&self, file: FileId, each: &mut dyn FnMut(Held)) {
+        let held = self.ops.iter().filter_map(Op::groups);
+        held.for_each(|groups| groups.held(file, each));
+    }
+
+    /// Returns whether any group is open, of any file; it costs a look at each stage.
+    pub fn holds_any(&self) -> bool {
+        let mut held = self.ops.iter().filter_map(Op::groups);
+        held.any(Groups::holds_any)
+    }
+
+    /// Says whether lines count in the registry, as they do from the start.
+    ///
+    /// `false` is for lines that were counted before: those of a replay, or those that a second
+    /// sink reads again. `metrics` then record nothing, and `limit` keeps tokens of its own, full
+    /// ones, so that it takes none from the rate of the others.
+    pub fn set_metrics(&mut self, are_counted: bool) {
+        let ops = self.ops.iter_mut();
+        ops.for_each(|op| op.set_metrics(are_counted));
     }
 
     /// Returns until when a `limit` that does not drop wants no further line; it is given once.

@@ -21,6 +21,8 @@ pub(crate) struct Limit {
     burst: f64,
     reason: ReasonId,
     mode: Mode,
+    /// The shared tokens while it has its own, for lines that do not count.
+    shared: Option<Mode>,
     /// Set when the stages are complete.
     pub(crate) registry: Arc<Registry>,
 }
@@ -30,6 +32,22 @@ enum Mode {
     Wait(Arc<Mutex<Bucket>>),
     Drop(Arc<Mutex<Bucket>>),
     DropByLabel(Arc<ByLabel>),
+}
+
+impl Mode {
+    /// The same, with full tokens that nobody shares.
+    fn anew(&self, burst: f64) -> Self {
+        let bucket = || Arc::new(Mutex::new(Bucket::full(burst)));
+        match self {
+            Self::Wait(_) => Self::Wait(bucket()),
+            Self::Drop(_) => Self::Drop(bucket()),
+            Self::DropByLabel(shared) => Self::DropByLabel(Arc::new(ByLabel {
+                name: shared.name.clone(),
+                max_distinct: shared.max_distinct,
+                buckets: Mutex::default(),
+            })),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -113,8 +131,21 @@ impl Limit {
             burst,
             reason,
             mode,
+            shared: None,
             registry,
         })
+    }
+
+    /// Takes the tokens of all workers, or its own where lines do not count.
+    pub(crate) fn set_metrics(&mut self, are_counted: bool) {
+        match (are_counted, self.shared.take()) {
+            (true, Some(shared)) => self.mode = shared,
+            (false, None) => {
+                let own = self.mode.anew(self.burst);
+                self.shared = Some(std::mem::replace(&mut self.mode, own));
+            }
+            (_, shared) => self.shared = shared,
+        }
     }
 
     pub(crate) fn apply(&self, draft: &Draft<'_>, shop: &mut Shop) -> Flow {
@@ -166,14 +197,16 @@ impl Limit {
         if !buckets.contains_key(value) {
             if buckets.len() >= by_label.max_distinct {
                 buckets.clear();
-                self.registry.reset_dropped_by_label();
+                if self.shared.is_none() {
+                    self.registry.reset_dropped_by_label();
+                }
             }
             buckets.insert(value.into(), Bucket::full(self.burst));
         }
         let is_allowed = buckets
             .get_mut(value)
             .is_none_or(|bucket| bucket.take(draft.now.0, self.rate, self.burst));
-        if !is_allowed {
+        if !is_allowed && self.shared.is_none() {
             self.registry
                 .count_dropped_by_label(&by_label.name, value, draft.lines);
         }

@@ -20,6 +20,8 @@ pub(crate) struct Metrics {
     rules: Vec<Rule>,
     /// Set when the stages are complete.
     pub(crate) registry: Arc<Registry>,
+    /// Not while lines pass that were counted before.
+    pub(crate) are_counted: bool,
     interner: Interner,
 }
 
@@ -59,6 +61,7 @@ impl Metrics {
         Self {
             rules: Vec::new(),
             registry: Arc::default(),
+            are_counted: true,
             interner: Interner::new(limits.max_label_bytes),
         }
     }
@@ -129,6 +132,9 @@ impl Metrics {
     }
 
     pub(crate) fn apply(&mut self, draft: &mut Draft<'_>) {
+        if !self.are_counted {
+            return;
+        }
         for rule in &self.rules {
             let Some(change) = rule.change(draft) else {
                 continue;

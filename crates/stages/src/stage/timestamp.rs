@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use jiff::tz::TimeZone;
-use tailwater_record::TimestampNs;
+use tailwater_record::{FileId, TimestampNs};
 
 use crate::TimestampConfig;
 use crate::draft::{Draft, Slot};
@@ -66,11 +66,11 @@ impl Timestamp {
             (Some(ns), known) => {
                 draft.timestamp = TimestampNs(ns);
                 if let Some(known) = known {
-                    known.set(draft.label_hash(), ns);
+                    known.set(stream(draft), ns);
                 }
             }
             (None, Some(known)) => {
-                let stream = draft.label_hash();
+                let stream = stream(draft);
                 if let Some(last) = known.get(stream) {
                     let next = last.saturating_add(1);
                     draft.timestamp = TimestampNs(next);
@@ -78,6 +78,30 @@ impl Timestamp {
                 }
             }
             (None, None) => {}
+        }
+    }
+}
+
+/// What a last time belongs to: a file, and the labels by their hash.
+type Stream = (FileId, u64);
+
+fn stream(draft: &Draft<'_>) -> Stream {
+    let file = draft.parts().last().map_or(FileId(0), |part| part.file);
+    (file, draft.label_hash())
+}
+
+impl Timestamp {
+    /// Forgets the last times of a file.
+    pub(crate) fn forget(&mut self, file: FileId) {
+        if let Some(known) = &mut self.known {
+            known.forget(file);
+        }
+    }
+
+    /// Lets the streams of a file go on in another one.
+    pub(crate) fn hand_over(&mut self, from: FileId, to: FileId) {
+        if let Some(known) = &mut self.known {
+            known.hand_over(from, to);
         }
     }
 }
@@ -105,25 +129,46 @@ fn format(text: &str, zone: Option<&TimeZone>, key: String) -> Result<TimeFormat
     })
 }
 
-/// The last times of label sets: the young ones, and those of the generation before.
+/// The last times of streams: the young ones, and those of the generation before.
+///
+/// Promtail keeps them by labels alone, of which the path is one; ours are kept by file, so that
+/// what a file's lines get never depends on how far another one was read.
 #[derive(Clone, Debug, Default)]
 struct KnownTimes {
-    young: HashMap<u64, u64>,
-    old: HashMap<u64, u64>,
+    young: HashMap<Stream, u64>,
+    old: HashMap<Stream, u64>,
 }
 
 impl KnownTimes {
-    fn get(&self, stream: u64) -> Option<u64> {
+    fn get(&self, stream: Stream) -> Option<u64> {
         self.young
             .get(&stream)
             .or_else(|| self.old.get(&stream))
             .copied()
     }
 
-    fn set(&mut self, stream: u64, ns: u64) {
+    fn set(&mut self, stream: Stream, ns: u64) {
         self.young.insert(stream, ns);
         if self.young.len() > MAX_KNOWN_TIMES {
             self.old = std::mem::take(&mut self.young);
+        }
+    }
+
+    fn forget(&mut self, file: FileId) {
+        for times in [&mut self.young, &mut self.old] {
+            times.retain(|(known, _), _| *known != file);
+        }
+    }
+
+    fn hand_over(&mut self, from: FileId, to: FileId) {
+        for times in [&mut self.young, &mut self.old] {
+            let moved: Vec<(u64, u64)> = times
+                .extract_if(|(file, _), _| *file == from)
+                .map(|((_, labels), ns)| (labels, ns))
+                .collect();
+            for (labels, ns) in moved {
+                times.entry((to, labels)).or_insert(ns);
+            }
         }
     }
 }

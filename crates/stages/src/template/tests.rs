@@ -23,7 +23,7 @@ fn space_beside_a_trim_marker_is_removed() {
             timestamp: time,
             now: time,
             seed: 0,
-            parts: &[],
+            parts: crate::draft::PartsRef::default(),
             lines: 1,
         };
         let draft = Draft::new(start, crate::draft::Buffers::default());

@@ -110,6 +110,11 @@ impl Run {
         self
     }
 
+    /// Reads the file from its start again.
+    pub(crate) fn rewind(&mut self) {
+        self.offset = 0;
+    }
+
     pub(crate) fn flush(&mut self) -> &mut Self {
         let (records, dropped) = (&mut self.records, &mut self.dropped);
         let now = TimestampNs(self.now);

@@ -10,6 +10,7 @@ mod configuration;
 mod containers;
 mod dropping;
 mod extracting;
+mod holding;
 mod hostile;
 mod labeling;
 mod matching;
