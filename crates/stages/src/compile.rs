@@ -13,7 +13,7 @@ use crate::selector::Selector;
 use crate::stage;
 use crate::stage::matching::{Action, Match};
 use crate::worker::Worker;
-use ops::{decolorize, label_names, not_built, static_labels};
+use ops::{decolorize, label_names, static_labels, truncate};
 
 /// Nested `match` stages.
 const MAX_NESTING: usize = 16;
@@ -84,6 +84,14 @@ impl Stages {
         &self.registry
     }
 
+    /// Returns how many lines `truncate` has cut, and how many bytes it has cut off.
+    ///
+    /// Promtail's `promtail_mutated_entries_total` and `promtail_mutated_bytes_total`, of the reason
+    /// `line_too_long`.
+    pub fn truncated(&self) -> (u64, u64) {
+        self.registry.truncated()
+    }
+
     /// Returns whether a record always is its line as it was read.
     pub fn is_empty(&self) -> bool {
         self.ops.is_empty()
@@ -152,7 +160,8 @@ impl Compiler {
             StageConfig::Drop(config) => self.drop(config, place)?,
             StageConfig::Decolorize(_) => decolorize(place)?,
             StageConfig::EventLogMessage(config) => self.eventlogmessage(config.as_ref(), place)?,
-            StageConfig::GeoIp(_) => return Err(not_built(place)),
+            StageConfig::GeoIp(config) => self.geoip(config, place)?,
+            StageConfig::Truncate(config) => truncate(config, place)?,
         };
         self.ops.push(op);
         Ok(())
@@ -318,5 +327,6 @@ fn name(stage: &StageConfig) -> &'static str {
         StageConfig::Decolorize(_) => "decolorize",
         StageConfig::EventLogMessage(_) => "eventlogmessage",
         StageConfig::GeoIp(_) => "geoip",
+        StageConfig::Truncate(_) => "truncate",
     }
 }

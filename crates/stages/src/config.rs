@@ -67,8 +67,10 @@ pub enum StageConfig {
     Decolorize(Option<Empty>),
     /// Keys of a Windows event's message.
     EventLogMessage(Option<EventLogMessageConfig>),
-    /// Labels from an address; not built, and refused when it is compiled.
+    /// Labels from an address.
     GeoIp(GeoIpConfig),
+    /// Long lines cut. Promtail has no such stage.
+    Truncate(TruncateConfig),
 }
 
 /// A stage without settings.
@@ -325,12 +327,21 @@ pub struct EventLogMessageConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GeoIpConfig {
-    /// The database file.
+    /// The database file; it is read when the stages are compiled, and not again.
     pub db: Option<String>,
     /// The extracted value that holds the address.
     pub source: Option<String>,
     /// `city` or `asn`.
     pub db_type: Option<String>,
+}
+
+/// Settings of `truncate`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TruncateConfig {
+    /// Bytes of a line, alone or with `B`, `KiB`, `MiB`, `GiB`, `kB`, `MB`, `GB`. A longer one is cut
+    /// behind its last character within them.
+    pub max_bytes: String,
 }
 
 /// Reads a string, or a list of strings.

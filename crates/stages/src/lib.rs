@@ -14,7 +14,7 @@
 //!   `regex`, `labels`, `timestamp`, `output`, `drop` and `match`.
 //! - Everything that is kept from line to line is bounded by [`Limits`].
 //!
-//! This crate knows neither files nor sinks nor the syntax of a configuration, and it takes no time:
+//! This crate knows neither files, but for the database of a `geoip`, nor sinks nor the syntax of a configuration, and it takes no time:
 //! `now` is the timestamp that the reader gave to the line.
 
 mod compile;
@@ -39,7 +39,7 @@ pub use config::{
     CriConfig, DropConfig, Empty, EventLogMessageConfig, GeoIpConfig, JsonConfig, LimitConfig,
     LogfmtConfig, MatchConfig, MetricConfig, MetricSettings, MultilineConfig, OutputConfig,
     PackConfig, RegexConfig, ReplaceConfig, SamplingConfig, Sources, StageConfig, TemplateConfig,
-    TenantConfig, TimestampConfig,
+    TenantConfig, TimestampConfig, TruncateConfig,
 };
 pub use error::CompileError;
 pub use limits::Limits;

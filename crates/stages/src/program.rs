@@ -144,6 +144,8 @@ pub(crate) enum Op {
     Drop(Box<stage::drop::Drop>),
     Decolorize(stage::decolorize::Decolorize),
     EventLogMessage(stage::eventlogmessage::EventLogMessage),
+    GeoIp(stage::geoip::GeoIp),
+    Truncate(stage::truncate::Truncate),
 }
 
 impl Op {
@@ -187,6 +189,8 @@ impl Op {
             Self::Sampling(stage) => return stage.apply(draft),
             Self::Drop(stage) => return stage.apply(draft),
             Self::Decolorize(stage) => stage.apply(draft),
+            Self::GeoIp(stage) => stage.apply(draft),
+            Self::Truncate(stage) => stage.apply(draft),
             Self::EventLogMessage(stage) => return stage.apply(draft, shop),
         }
         Flow::Next
@@ -219,6 +223,9 @@ impl Op {
         if let Self::Metrics(stage) = self {
             stage.are_counted = are_counted;
         }
+        if let Self::Truncate(stage) = self {
+            stage.are_counted = are_counted;
+        }
         if let Self::Limit(stage) = self {
             stage.set_metrics(are_counted);
         }
@@ -230,6 +237,9 @@ impl Op {
             stage.registry = Arc::clone(registry);
         }
         if let Self::Limit(stage) = self {
+            stage.registry = Arc::clone(registry);
+        }
+        if let Self::Truncate(stage) = self {
             stage.registry = Arc::clone(registry);
         }
     }

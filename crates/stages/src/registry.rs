@@ -1,6 +1,7 @@
 //! The metrics that stages make of lines, of all workers together.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use tailwater_record::{LabelSet, TimestampNs};
@@ -13,6 +14,8 @@ pub struct Registry {
     metrics: Vec<Metric>,
     /// Lines that `limit` dropped, by name and value of its label.
     dropped_by_label: Mutex<BTreeMap<(String, String), u64>>,
+    truncated_lines: AtomicU64,
+    truncated_bytes: AtomicU64,
 }
 
 /// One metric at one moment.
@@ -150,6 +153,20 @@ impl Registry {
         self.dropped_by_label
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn count_truncated(&self, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.truncated_lines.fetch_add(1, Ordering::Relaxed);
+        self.truncated_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Lines that were cut, and the bytes that were cut off.
+    pub(crate) fn truncated(&self) -> (u64, u64) {
+        (
+            self.truncated_lines.load(Ordering::Relaxed),
+            self.truncated_bytes.load(Ordering::Relaxed),
+        )
     }
 
     /// Returns all metrics in the order of the configuration, after removing the series that were

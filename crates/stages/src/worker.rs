@@ -208,7 +208,7 @@ impl Worker {
     /// Says whether lines count in the registry, as they do from the start.
     ///
     /// `false` is for lines that were counted before: those of a replay, or those that a second
-    /// sink reads again. `metrics` then record nothing, and `limit` keeps tokens of its own, full
+    /// sink reads again. `metrics` and `truncate` then record nothing, and `limit` keeps tokens of its own, full
     /// ones, so that it takes none from the rate of the others.
     pub fn set_metrics(&mut self, are_counted: bool) {
         let ops = self.ops.iter_mut();

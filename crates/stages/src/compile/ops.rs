@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::{Compiler, Counted};
 use crate::config::{
-    DropConfig, EventLogMessageConfig, JsonConfig, LimitConfig, LogfmtConfig, MetricConfig,
-    MultilineConfig, OutputConfig, PackConfig, RegexConfig, ReplaceConfig, SamplingConfig, Sources,
-    TemplateConfig, TenantConfig, TimestampConfig,
+    DropConfig, EventLogMessageConfig, GeoIpConfig, JsonConfig, LimitConfig, LogfmtConfig,
+    MetricConfig, MultilineConfig, OutputConfig, PackConfig, RegexConfig, ReplaceConfig,
+    SamplingConfig, Sources, TemplateConfig, TenantConfig, TimestampConfig, TruncateConfig,
 };
 use crate::error::{CompileError, Fault};
 use crate::interner::is_label_name;
@@ -173,6 +173,11 @@ impl Compiler {
         Ok(Op::Sampling(compiled))
     }
 
+    pub(super) fn geoip(&mut self, config: &GeoIpConfig, place: &str) -> Result<Op, CompileError> {
+        let compiled = stage::geoip::GeoIp::new(config, &mut self.names);
+        Ok(Op::GeoIp(compiled.map_err(at(place))?))
+    }
+
     pub(super) fn drop(&mut self, config: &DropConfig, place: &str) -> Result<Op, CompileError> {
         let is_empty = config.source.is_none()
             && config.expression.is_none()
@@ -201,6 +206,12 @@ impl Compiler {
         let compiled = stage::eventlogmessage::EventLogMessage::new(&config, names, when_nil);
         Ok(Op::EventLogMessage(compiled))
     }
+}
+
+pub(super) fn truncate(config: &TruncateConfig, place: &str) -> Result<Op, CompileError> {
+    let compiled = stage::truncate::Truncate::new(config);
+    let compiled = compiled.map_err(|fault| fault.at(format!("{place}.max_bytes")))?;
+    Ok(Op::Truncate(compiled))
 }
 
 pub(super) fn decolorize(place: &str) -> Result<Op, CompileError> {
@@ -257,12 +268,4 @@ fn check_label_names(labels: &Sources, place: &str) -> Result<(), CompileError> 
     labels
         .keys()
         .try_for_each(|name| check_label_name(name, &format!("{place}.{name}")))
-}
-
-pub(super) fn not_built(place: &str) -> CompileError {
-    Fault::new(
-        "this stage is not built",
-        "remove it, and look addresses up where the logs are read",
-    )
-    .at(place)
 }

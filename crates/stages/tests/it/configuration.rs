@@ -151,7 +151,10 @@ fn mistakes_of_other_stages_are_named_by_their_place() {
             "- eventlogmessage: { source: 'a b' }",
             "[0].eventlogmessage.source",
         ),
-        ("- geoip: { db: x, source: ip, db_type: city }", "[0].geoip"),
+        (
+            "- geoip: { db: x, source: ip, db_type: city }",
+            "[0].geoip.db",
+        ),
         (
             "- match: { selector: '{a=\"b\"}', stages: [ { regex: { expression: '(' } } ] }",
             "[0].match.stages[0].regex.expression",

@@ -12,6 +12,7 @@ const MILLISECOND: u64 = 1_000_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
     pub(crate) line: String,
+    pub(crate) bytes: Vec<u8>,
     pub(crate) timestamp: u64,
     pub(crate) labels: Vec<(String, String)>,
     pub(crate) metadata: Vec<(String, String)>,
@@ -26,6 +27,7 @@ impl Record {
         let parts = record.parts.iter();
         Self {
             line: String::from_utf8_lossy(record.line).into_owned(),
+            bytes: record.line.to_vec(),
             timestamp: record.timestamp.0,
             labels: record.labels.iter().map(owned).collect(),
             metadata: record.metadata.iter().copied().map(owned).collect(),
