@@ -110,24 +110,47 @@ impl OpenBatch {
             end_place: place,
             marker: Marker::default(),
             first_timestamp: TimestampNs(0),
+            lines: 0,
             records: 0,
             line_bytes: 0,
         });
     }
 
-    /// Copies a record into the batch.
+    /// Notes that a line of the span was read at a time: for lines that stages drop or join. A line that
+    /// is a record needs no note.
+    ///
+    /// # Panics
+    /// Where no span was started: the caller's mistake.
+    pub fn note_line(&mut self, read_at: TimestampNs) {
+        let span = self
+            .current
+            .as_mut()
+            .expect("a line is noted inside a span");
+        if span.lines == 0 {
+            span.first_timestamp = read_at;
+        }
+        span.lines = span.lines.saturating_add(1);
+    }
+
+    /// Copies a line into the batch, as the record that it is.
     ///
     /// # Panics
     /// Where no span was started: the caller's mistake.
     pub fn append(&mut self, record: &RecordView<'_>) -> Fill {
+        self.note_line(record.timestamp);
+        self.append_made(record)
+    }
+
+    /// Copies a record into the batch that was made of lines which are noted by themselves.
+    ///
+    /// # Panics
+    /// Where no span was started: the caller's mistake.
+    pub fn append_made(&mut self, record: &RecordView<'_>) -> Fill {
         let span = self
             .current
             .as_mut()
             .expect("a record is appended inside a span");
         self.encoder.append(record);
-        if span.records == 0 {
-            span.first_timestamp = record.timestamp;
-        }
         let end = record.span.end.saturating_sub(span.span.start);
         self.record_ends
             .push(u32::try_from(end).unwrap_or(u32::MAX));
@@ -142,7 +165,8 @@ impl OpenBatch {
     /// Ends the span at `end`, the offset that `marker` guards and whose bytes are framed as `place`
     /// says.
     ///
-    /// An empty span is dropped; one without records is kept, for its bytes were read and skipped.
+    /// A span without bytes and records is dropped. One without records is kept, for its bytes were read
+    /// and skipped; so is one without bytes, whose records stages have made of lines behind an open group.
     /// Where the last span of the batch is the same cursor's, and its timestamps go on in this one,
     /// both become one.
     ///
@@ -157,7 +181,7 @@ impl OpenBatch {
         ended.span.end = end;
         ended.marker = marker;
         ended.end_place = place;
-        if ended.span.is_empty() {
+        if ended.span.is_empty() && ended.records == 0 {
             if self.is_empty() {
                 self.opened_at = None;
             }
@@ -222,12 +246,13 @@ impl OpenBatch {
         for end in self.record_ends.iter_mut().skip(first) {
             *end = end.saturating_add(shift);
         }
-        if last.records == 0 {
+        if last.lines == 0 {
             last.first_timestamp = ended.first_timestamp;
         }
         last.span.end = ended.span.end;
         last.marker = ended.marker;
         last.end_place = ended.end_place;
+        last.lines = last.lines.saturating_add(ended.lines);
         last.records = last.records.saturating_add(ended.records);
         last.line_bytes = last.line_bytes.saturating_add(ended.line_bytes);
     }
@@ -237,10 +262,10 @@ impl OpenBatch {
 /// whole still fits the width of a record end.
 fn can_join(last: &BatchSpan, next: &BatchSpan, timestamp_step: u64) -> bool {
     let whole = next.span.end.saturating_sub(last.span.start);
-    let covered = u64::from(last.records).saturating_mul(timestamp_step);
+    let covered = u64::from(last.lines).saturating_mul(timestamp_step);
     let next_timestamp = last.first_timestamp.0.saturating_add(covered);
     let is_continued =
-        last.records == 0 || next.records == 0 || next.first_timestamp.0 == next_timestamp;
+        last.lines == 0 || next.lines == 0 || next.first_timestamp.0 == next_timestamp;
     last.cursor == next.cursor
         && last.span.end == next.span.start
         && is_continued

@@ -147,7 +147,7 @@ proptest! {
     /// Whatever the order in which files take turns, every record is traced to its own bytes and the
     /// spans of a cursor touch.
     #[test]
-    fn spans_tile_each_file_and_origins_name_each_record(turns in prop::collection::vec((0_u64..3, 0_usize..4), 1..40)) {
+    fn spans_tile_each_file_and_record_ends_name_each_record(turns in prop::collection::vec((0_u64..3, 0_usize..4), 1..40)) {
         let mut batch = open(BatchLimits { max_bytes: usize::MAX, ..BatchLimits::default() });
         let mut offsets = [0_u64; 3];
         let mut expected = Vec::new();
@@ -166,9 +166,16 @@ proptest! {
             prop_assert!(expected.is_empty());
             return Ok(());
         };
-        let found: Vec<_> = (0..sealed.records())
-            .map(|index| sealed.origin(index).map(|origin| (origin.cursor, origin.span)).unwrap())
-            .collect();
+        let mut ends = sealed.record_ends.iter();
+        let mut found = Vec::new();
+        for span in &sealed.spans {
+            let mut start = span.span.start;
+            for end in ends.by_ref().take(usize::try_from(span.records).unwrap()) {
+                let end = span.span.start + u64::from(*end);
+                found.push((span.cursor, Span { start, end }));
+                start = end;
+            }
+        }
         prop_assert_eq!(found, expected);
         let mut ends = [0_u64; 3];
         for span in &sealed.spans {

@@ -26,10 +26,17 @@ pub struct RouteBooks {
     pub source: Arc<str>,
     /// The sink.
     pub sink: Arc<str>,
-    /// Records that were framed and added to a batch.
+    /// Records that were read: lines, or what stages have made of them. Lines that wait for others to
+    /// become a record are not counted yet.
     pub read_records: u64,
-    /// Bytes of those lines, without delimiters.
+    /// Bytes of the lines that were read, without delimiters.
     pub read_bytes: u64,
+    /// Lines that were read.
+    pub read_lines: u64,
+    /// Lines that were joined to a record which another one began.
+    pub joined_lines: u64,
+    /// Of the records that were dropped, those that Promtail counts too, by reason.
+    pub dropped_by_stages: BTreeMap<Reason, u64>,
     /// Records the sink has taken responsibility for.
     pub acked_records: u64,
     /// Bytes of those lines, without delimiters.

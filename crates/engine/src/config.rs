@@ -8,6 +8,7 @@ use std::time::Duration;
 use tailwater_batcher::BatchLimits;
 use tailwater_record::Level;
 use tailwater_sink::{BackoffLimits, SinkParts};
+use tailwater_stages::Stages;
 use tailwater_tailer::{FrameConfig, Patterns, WatchBackend};
 
 /// Everything that runs: sources, sinks, and the limits they share.
@@ -23,6 +24,8 @@ pub struct EngineConfig {
     pub workers: usize,
     /// Bytes of sealed batches in memory over all sinks; at the limit every source waits.
     pub memory_limit_bytes: u64,
+    /// How fast all sources together may be read, if not as fast as they are written.
+    pub rate_limit: Option<RateLimit>,
     /// How often positions are made durable.
     pub checkpoint_interval: Duration,
     /// Where what must outlive the process is kept: below it `spill/` and `dead-letters/`. `None` for
@@ -56,6 +59,8 @@ pub struct SourceConfig {
     /// How long an unterminated last line of a live file waits before it is sent as it is; `None`
     /// for as long as the file is live.
     pub partial_line_timeout: Option<Duration>,
+    /// What becomes of its lines before they are sent; `None` where each is a record as it is.
+    pub stages: Option<Arc<Stages>>,
     /// The sinks it feeds: indexes into [`EngineConfig::sinks`]; at least one, each once.
     pub sinks: Vec<u32>,
     /// What gives when a queue is full, where it is not what the sink says.
@@ -153,6 +158,8 @@ pub struct RateLimit {
     pub bytes_per_second: Option<NonZeroU32>,
     /// Lines a second.
     pub lines_per_second: Option<NonZeroU32>,
+    /// Lines that may come at once; as many as in a second where it is not given.
+    pub burst_lines: Option<NonZeroU32>,
     /// What happens to what comes faster.
     pub when_exceeded: WhenExceeded,
 }
@@ -174,6 +181,8 @@ pub struct SinkConfig {
     pub name: Arc<str>,
     /// Equal for equal settings: a reload keeps a sink running whose revision did not change.
     pub revision: u64,
+    /// Labels that its records get where they have none of the name; valid names, none twice.
+    pub labels: Vec<(String, String)>,
     /// Its encoder and its sender.
     pub parts: SinkParts,
     /// When batches are sealed.

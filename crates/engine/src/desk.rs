@@ -93,7 +93,9 @@ impl Desk {
             return;
         };
         failpoint("intent_before");
-        let spans = batch.spans.iter().filter_map(|span| {
+        // A span without bytes has nothing that could be read again.
+        let spans = batch.spans.iter().filter(|span| !span.span.is_empty());
+        let spans = spans.filter_map(|span| {
             let account = self.ledger.account(span.cursor)?;
             Some(IntentSpan {
                 key: account.key,
@@ -102,7 +104,7 @@ impl Desk {
                 end: span.span.end,
                 marker: span.marker,
                 place: span.start_place,
-                records: span.records,
+                lines: span.lines,
                 first_timestamp_ns: span.first_timestamp.0,
             })
         });
@@ -352,7 +354,8 @@ pub(crate) fn record_at<'o>(
         let before = (record_index > first_index)
             .then(|| record_ends.get(index.checked_sub(1)?))
             .flatten();
-        let start = before.copied().map_or(0, u64::from);
+        // Records of several open groups of one file do not end in the order of their bytes.
+        let start = before.copied().map_or(0, u64::from).min(end);
         let span = Span {
             start: origin.span.start.checked_add(start)?,
             end: origin.span.start.checked_add(end)?,

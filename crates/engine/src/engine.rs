@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tailwater_durable::Storage;
 use tailwater_position_store::{IntentLimits, Intents, Journal, PositionStore};
+use tailwater_record::TimestampNs;
 use tailwater_tailer::Waker;
 
 use crate::checkpoint::{Checkpointer, Positions};
@@ -19,6 +20,7 @@ use crate::outlet::Outlet;
 use crate::pipeline::{Control, Pipeline, Replay};
 use crate::queue::Budget;
 use crate::route::Plan;
+use crate::stage_metrics::StageMetrics;
 use crate::status::{SinkStatus, Status, TailingStatus};
 
 /// How long a status waits for a pipeline thread, which may hang with its file system.
@@ -67,6 +69,7 @@ pub struct EngineHandle {
     outlets: Arc<RwLock<Vec<Arc<Outlet>>>>,
     links: Arc<Vec<Link>>,
     budget: Arc<Budget>,
+    stages: Arc<RwLock<StageMetrics>>,
 }
 
 /// The way to one pipeline thread.
@@ -153,9 +156,11 @@ impl Engine {
                 outlets: Arc::default(),
                 links: Arc::default(),
                 budget,
+                stages: Arc::default(),
             },
         };
         engine.publish_outlets();
+        engine.publish_stages(config);
         let plan = Plan::new(config, engine.lanes.ends().to_vec());
         engine.start_workers(&plan, &replay)?;
         Ok(engine)
@@ -185,6 +190,7 @@ impl Engine {
             tracing::error!(%error, "cannot start a lane");
         }
         self.publish_outlets();
+        self.publish_stages(config);
         let plan = Plan::new(config, self.lanes.ends().to_vec());
         self.tell_all(|answer| Control::Reload(Box::new(plan.clone()), answer))
             .await;
@@ -229,6 +235,11 @@ impl Engine {
             .outlets
             .write()
             .unwrap_or_else(PoisonError::into_inner) = outlets;
+    }
+
+    fn publish_stages(&self, config: &EngineConfig) {
+        let stages = &self.handle.stages;
+        *stages.write().unwrap_or_else(PoisonError::into_inner) = StageMetrics::of(config);
     }
 
     fn start_workers(&mut self, plan: &Plan, replay: &Replay) -> Result<(), StartError> {
@@ -337,7 +348,11 @@ impl EngineHandle {
         for link in self.links.iter() {
             tailing.add(&link.tailing.lock().unwrap_or_else(PoisonError::into_inner));
         }
+        let stages = self.stages.read().unwrap_or_else(PoisonError::into_inner);
+        let now = TimestampNs(crate::pipeline::unix_ns());
         Status {
+            stages: stages.snapshot(now),
+            stage_drops_by_label: stages.dropped_by_label(),
             books: self.desk.books.snapshot(),
             sinks: self.sink_statuses(),
             files: Vec::new(),

@@ -166,6 +166,7 @@ impl Lanes {
             outlet,
             encoder: Arc::clone(&config.parts.encoder),
             batch: config.batch,
+            labels: config.labels.as_slice().into(),
         })
     }
 

@@ -56,9 +56,12 @@ struct Pending {
     end: u64,
     marker: Marker,
     place: u8,
+    /// Records that are not resolved.
     records: u64,
     sealed_at: Instant,
-    is_resolved: bool,
+    /// Batches that hold records of it and are not resolved: several where its records have several
+    /// tenants.
+    open_batches: u32,
 }
 
 /// All cursors with their unresolved spans. Bounded by the queues: a span is here while its batch is.
@@ -88,21 +91,17 @@ impl Ledger {
         }
     }
 
-    /// Enters the spans of a sealed batch, before it can be resolved.
-    pub(crate) fn enter(&self, spans: &[BatchSpan], sealed_at: Instant) {
+    /// Enters the spans of batches that are sealed together, before any of them can be resolved. Where
+    /// there are several, the first one covers what the others do.
+    pub(crate) fn enter<'s>(
+        &self,
+        spans: impl IntoIterator<Item = &'s BatchSpan>,
+        sealed_at: Instant,
+    ) {
         let mut frontiers = self.lock();
         for span in spans {
             if let Some(frontier) = frontiers.get_mut(&span.cursor) {
-                let (end, marker, place) = (span.span.end, span.marker, span.end_place);
-                let records = u64::from(span.records);
-                frontier.pending.push_back(Pending {
-                    end,
-                    marker,
-                    place,
-                    records,
-                    sealed_at,
-                    is_resolved: false,
-                });
+                frontier.enter(span, sealed_at);
             }
         }
     }
@@ -122,7 +121,7 @@ impl Ledger {
             let Some(frontier) = frontiers.get_mut(&span.cursor) else {
                 continue;
             };
-            moved.extend(frontier.resolve(span.span.end));
+            moved.extend(frontier.resolve(span));
             if frontier.is_closed && frontier.pending.is_empty() {
                 frontiers.remove(&span.cursor);
             }
@@ -137,14 +136,8 @@ impl Ledger {
         self.lock().retain(|cursor, frontier| {
             let stays = cursor.sink != sink;
             if !stays {
-                let unresolved = frontier
-                    .pending
-                    .iter()
-                    .filter(|pending| !pending.is_resolved);
-                abandoned.push((
-                    frontier.account.route,
-                    unresolved.map(|pending| pending.records).sum(),
-                ));
+                let records = frontier.pending.iter().map(|pending| pending.records);
+                abandoned.push((frontier.account.route, records.sum()));
             }
             stays
         });
@@ -175,19 +168,38 @@ impl Ledger {
 }
 
 impl Frontier {
-    fn resolve(&mut self, end: u64) -> Option<Moved> {
-        // Ends rise within a cursor, so the span is found by its end.
+    fn enter(&mut self, span: &BatchSpan, sealed_at: Instant) {
+        let records = u64::from(span.records);
+        if let Some(covering) = self.covering(span.span.end) {
+            covering.open_batches += 1;
+            covering.records += records;
+            return;
+        }
+        self.pending.push_back(Pending {
+            end: span.span.end,
+            marker: span.marker,
+            place: span.end_place,
+            records,
+            sealed_at,
+            open_batches: 1,
+        });
+    }
+
+    /// Returns the span that an end belongs to: ends never fall within a cursor.
+    fn covering(&mut self, end: u64) -> Option<&mut Pending> {
         let at = self.pending.partition_point(|pending| pending.end < end);
-        let found = self
-            .pending
-            .get_mut(at)
-            .filter(|pending| pending.end == end);
-        found?.is_resolved = true;
+        self.pending.get_mut(at)
+    }
+
+    fn resolve(&mut self, span: &BatchSpan) -> Option<Moved> {
+        let found = self.covering(span.span.end)?;
+        found.open_batches = found.open_batches.saturating_sub(1);
+        found.records = found.records.saturating_sub(u64::from(span.records));
         let mut last = None;
         while self
             .pending
             .front()
-            .is_some_and(|pending| pending.is_resolved)
+            .is_some_and(|pending| pending.open_batches == 0)
         {
             last = self.pending.pop_front();
         }

@@ -23,6 +23,7 @@ mod rate;
 mod route;
 mod sender;
 mod spill;
+mod stage_metrics;
 mod status;
 
 pub use books::{Reason, RouteBooks};

@@ -1,8 +1,11 @@
 //! One pipeline thread: from files to sealed batches, synchronous from read to encode.
 
+mod held;
 mod lane;
 mod replay;
 mod routing;
+mod slot;
+mod staged;
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
@@ -13,8 +16,10 @@ use tailwater_failpoint::failpoint;
 use tailwater_record::CursorId;
 use tailwater_tailer::{Change, Chunk, FrameStats, Framer, Now, ReadBuffer, Step, Tailer, Waker};
 
-use self::lane::{Lane, Slot, Stamps, Taken, enter_stats, seal_slot};
+use self::lane::{Gate, Lane, Seal, Stamps, Taken, enter_stats};
 pub(crate) use self::replay::Replay;
+use self::slot::{Place, Slot};
+use self::staged::{StagedLane, Workshop};
 use crate::config::WhenExceeded;
 use crate::desk::Desk;
 use crate::ledger::Account;
@@ -49,6 +54,8 @@ pub(crate) struct Pipeline {
     desk: Arc<Desk>,
     control: Receiver<Control>,
     slots: Vec<Slot>,
+    /// The stages of each source and lane that has any.
+    workshops: Vec<Workshop>,
     buffer: ReadBuffer,
     scratch: Vec<u8>,
     stamps: Stamps,
@@ -56,6 +63,8 @@ pub(crate) struct Pipeline {
     replay: Replay,
     /// Tokens of the sources' rate limits, by the index of the source.
     allowances: Vec<Allowance>,
+    /// Tokens of the rate limit of all sources together.
+    shared_allowance: Allowance,
     /// When a source may be read again that was read too fast.
     rate_deadline: Option<Instant>,
     /// Finished files that wait for their acks: number, and whether the inode is gone.
@@ -101,11 +110,13 @@ impl Pipeline {
                 phase: u64::from(plan.limits.shard),
             },
             allowances: vec![Allowance::default(); plan.sources.len()],
+            shared_allowance: Allowance::default(),
             plan,
             tailer,
             desk,
             control,
             slots: Vec::new(),
+            workshops: Vec::new(),
             scratch: Vec::new(),
             replay,
             rate_deadline: None,
@@ -122,8 +133,9 @@ impl Pipeline {
             let deadline = self
                 .slots
                 .iter()
-                .filter_map(|slot| slot.batch.deadline())
+                .filter_map(Slot::deadline)
                 .chain(self.rate_deadline.take())
+                .chain(self.held_deadline())
                 .min();
             self.tailer.wait(now().instant, made_progress, deadline);
             if !self.obey() {
@@ -135,6 +147,7 @@ impl Pipeline {
             let found = self.apply_changes(now);
             self.replay_found(&found, now);
             made_progress = self.read_pass();
+            self.release_held();
             self.seal_due();
             self.release_finished();
             self.publish();
@@ -344,71 +357,20 @@ impl Pipeline {
         }
     }
 
-    /// Frames a chunk and copies its lines into the open batch.
+    /// Frames a chunk and copies its lines into the open batch, by way of the stages where there are any.
     fn encode_chunk(&mut self, id: u64, index: usize, chunk: &Chunk<'_>, now: Instant) -> Turn {
-        let Self {
-            tailer,
-            plan,
-            slots,
-            scratch,
-            stamps,
-            desk,
-            allowances,
-            rate_deadline,
-            ..
-        } = self;
-        let Some(file) = tailer.file_mut(id) else {
+        let Some((taken, offset)) = self.take_chunk(id, index, chunk, None, now) else {
             return Turn::Done(0);
         };
-        let encoding = file.encoding;
-        let (Some(source), Some(allowance), Some(cursor)) = (
-            plan.sources.get(file.source),
-            allowances.get_mut(file.source),
-            file.cursors.get_mut(index),
-        ) else {
-            return Turn::Done(0);
-        };
-        let route = &cursor.route;
-        let Some(slot) = slots.get_mut(route.batch) else {
-            return Turn::Done(0);
-        };
-        let Some(end) = plan.lane(slot.sink) else {
-            return Turn::Done(0);
-        };
-        let mut stats = FrameStats::default();
-        let mut framer = Framer::new(
-            &source.frame,
-            encoding,
-            &mut cursor.frame,
-            chunk.bytes(),
-            chunk.offset,
-            chunk.end,
-            scratch,
-            &mut stats,
-        );
-        let mut lane = Lane {
-            slot,
-            end,
-            desk,
-            route,
-            stamps,
-            allowance,
-            now,
-        };
-        let taken = lane.take(&mut framer, chunk, source);
         if let Taken::TooFast(wait) = taken {
-            *rate_deadline = Some(earlier(*rate_deadline, now + wait));
+            self.rate_deadline = Some(earlier(self.rate_deadline, now + wait));
         }
+        let Some(file) = self.tailer.file_mut(id) else {
+            return Turn::Done(0);
+        };
         let is_blocked = taken != Taken::Whole;
-        let offset = framer.offset();
-        enter_stats(desk, route.book, &stats);
-        file.consume(
-            index,
-            offset,
-            chunk.marker_at(offset),
-            chunk.is_at_end && !is_blocked,
-            now,
-        );
+        let at_end = chunk.is_at_end && !is_blocked;
+        file.consume(index, offset, chunk.marker_at(offset), at_end, now);
         let read = offset.saturating_sub(chunk.offset);
         // A finished file is read once more: only a read that finds nothing says that it is drained.
         let is_finishing = file.is_rotated() && read > 0;
@@ -419,8 +381,91 @@ impl Pipeline {
         }
     }
 
+    /// Frames a chunk and copies its lines into the open batch; `again` gives the timestamps that they had
+    /// in an earlier run. Returns what it came to, and the offset after what was framed.
+    fn take_chunk(
+        &mut self,
+        id: u64,
+        index: usize,
+        chunk: &Chunk<'_>,
+        again: Option<&mut Stamps>,
+        now: Instant,
+    ) -> Option<(Taken, u64)> {
+        let is_replay = again.is_some();
+        self.take_over_held(id, index);
+        let file = self.tailer.file_mut(id)?;
+        let encoding = file.encoding;
+        let source = self.plan.sources.get(file.source)?;
+        let own_limiter = source.rate_limiter.as_deref().filter(|_| !is_replay);
+        let shared_limiter = self.plan.shared_limiter.as_deref();
+        let own = Gate {
+            limiter: own_limiter,
+            allowance: self.allowances.get_mut(file.source)?,
+        };
+        let shared = Gate {
+            limiter: shared_limiter.filter(|_| !is_replay),
+            allowance: &mut self.shared_allowance,
+        };
+        let cursor = file.cursors.get_mut(index)?;
+        let slot = self.slots.get_mut(cursor.route.batch)?;
+        let seal = Seal {
+            end: self.plan.lane(slot.sink)?,
+            desk: &self.desk,
+            now,
+            is_replay,
+        };
+        let stamps = again.unwrap_or(&mut self.stamps);
+        let mut stats = FrameStats::default();
+        // As the file stands before it is framed: what is skipped at the start of a chunk is skipped at once.
+        let start = Place {
+            offset: chunk.offset,
+            marker: chunk.marker_at(chunk.offset),
+            code: cursor.frame.code(),
+        };
+        let mut framer = Framer::new(
+            &source.frame,
+            encoding,
+            &mut cursor.frame,
+            chunk.bytes(),
+            chunk.offset,
+            chunk.end,
+            &mut self.scratch,
+            &mut stats,
+        );
+        let route = &cursor.route;
+        let workshop = route.workshop.and_then(|at| self.workshops.get_mut(at));
+        let (taken, lines) = if let Some(workshop) = workshop {
+            StagedLane {
+                slot,
+                route,
+                file: id,
+                workshop,
+                stamps,
+                own,
+                shared,
+                seal,
+            }
+            .take(&mut framer, chunk, start, source)
+        } else {
+            Lane {
+                slot,
+                route,
+                stamps,
+                own,
+                shared,
+                seal,
+            }
+            .take(&mut framer, chunk, start, source)
+        };
+        let offset = framer.offset();
+        enter_stats(&self.desk, cursor.route.book, &stats);
+        cursor.route.read_lines += lines;
+        Some((taken, offset))
+    }
+
     /// The content of a file is another one: its cursors begin again, and their positions with them.
     fn start_again(&mut self, id: u64, lost_bytes: &[u64]) {
+        self.give_up_held(id);
         let Some(file) = self.tailer.file_mut(id) else {
             return;
         };
@@ -474,7 +519,7 @@ impl Pipeline {
             let is_due = self
                 .slots
                 .get(index)
-                .and_then(|slot| slot.batch.deadline())
+                .and_then(Slot::deadline)
                 .is_some_and(|due| due <= now);
             if is_due {
                 self.seal(index);
@@ -487,7 +532,7 @@ impl Pipeline {
             return;
         };
         if let Some(end) = self.plan.lane(slot.sink) {
-            seal_slot(slot, end, &self.desk, None, now().instant);
+            slot.seal(end, &self.desk, None, now().instant);
         }
     }
 
@@ -556,6 +601,7 @@ impl Pipeline {
                         format!("{:032x}", file.identity.fingerprint.hash),
                         file.identity.fingerprint.len,
                     ),
+                    read_lines: cursor.route.read_lines,
                     read_offset: cursor.offset,
                     acked_offset: cursor.route.progress.acked_offset(),
                     size_bytes,

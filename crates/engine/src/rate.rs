@@ -27,10 +27,10 @@ struct Tokens {
 }
 
 impl Tokens {
-    fn new(per_second: NonZeroU32) -> Self {
-        let block = NonZeroU32::new(per_second.get() / BLOCKS_PER_SECOND);
+    fn new(per_second: NonZeroU32, burst: NonZeroU32) -> Self {
+        let block = NonZeroU32::new(per_second.min(burst).get() / BLOCKS_PER_SECOND);
         Self {
-            limiter: RateLimiter::direct(Quota::per_second(per_second)),
+            limiter: RateLimiter::direct(Quota::per_second(per_second).allow_burst(burst)),
             block: block.unwrap_or(NonZeroU32::MIN),
         }
     }
@@ -64,8 +64,10 @@ impl Allowance {
 impl SourceLimiter {
     pub(crate) fn new(limit: &RateLimit) -> Self {
         Self {
-            bytes: limit.bytes_per_second.map(Tokens::new),
-            lines: limit.lines_per_second.map(Tokens::new),
+            bytes: limit.bytes_per_second.map(|rate| Tokens::new(rate, rate)),
+            lines: limit
+                .lines_per_second
+                .map(|rate| Tokens::new(rate, limit.burst_lines.unwrap_or(rate))),
             clock: DefaultClock::default(),
             when_exceeded: limit.when_exceeded,
         }
@@ -103,6 +105,7 @@ mod tests {
         let limiter = SourceLimiter::new(&RateLimit {
             bytes_per_second: None,
             lines_per_second: NonZeroU32::new(100),
+            burst_lines: None,
             when_exceeded: WhenExceeded::Block,
         });
         let mut allowance = Allowance::default();
@@ -125,6 +128,7 @@ mod tests {
         let limiter = SourceLimiter::new(&RateLimit {
             bytes_per_second: NonZeroU32::new(1000),
             lines_per_second: None,
+            burst_lines: None,
             when_exceeded: WhenExceeded::Block,
         });
         let mut allowance = Allowance::default();

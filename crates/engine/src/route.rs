@@ -1,5 +1,6 @@
 //! What a pipeline thread keeps beside each cursor, and the sources as it uses them.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use tailwater_batcher::BatchLimits;
 use tailwater_position_store::FileKey;
 use tailwater_record::{CursorId, LabelSet};
 use tailwater_sink::EncoderFactory;
+use tailwater_stages::Stages;
 use tailwater_tailer::{AllowedRoots, FrameConfig, SourceFiles, TailerLimits};
 
 use crate::books::RouteIndex;
@@ -30,6 +32,10 @@ pub(crate) struct Route {
     pub(crate) progress: Arc<Progress>,
     /// Index of the open batch that its lines go to.
     pub(crate) batch: usize,
+    /// Index of the stages that its lines go through, if they go through any.
+    pub(crate) workshop: Option<usize>,
+    /// Lines read since the agent started.
+    pub(crate) read_lines: u64,
 }
 
 /// A lane as a pipeline thread sees it.
@@ -38,6 +44,48 @@ pub(crate) struct SinkEnd {
     pub(crate) outlet: Arc<Outlet>,
     pub(crate) encoder: Arc<dyn EncoderFactory>,
     pub(crate) batch: BatchLimits,
+    /// Labels that its records get where they have none of the name.
+    pub(crate) labels: Arc<[(String, String)]>,
+}
+
+/// Labels that records get where they have none of the name.
+#[derive(Debug)]
+pub(crate) struct ExtraLabels {
+    extra: Arc<[(String, String)]>,
+    known: HashMap<LabelSet, LabelSet>,
+}
+
+/// Label sets whose form with further labels is remembered.
+const MAX_KNOWN_SETS: usize = 4096;
+
+impl ExtraLabels {
+    pub(crate) fn new(extra: Arc<[(String, String)]>) -> Self {
+        Self {
+            extra,
+            known: HashMap::new(),
+        }
+    }
+
+    /// Returns a set with them.
+    pub(crate) fn with<'s>(&'s mut self, labels: &'s LabelSet) -> &'s LabelSet {
+        if self.extra.is_empty() {
+            return labels;
+        }
+        if self.known.len() >= MAX_KNOWN_SETS && !self.known.contains_key(labels) {
+            self.known.clear();
+        }
+        let extra = &self.extra;
+        let known = self.known.entry(labels.clone());
+        known.or_insert_with(|| with_labels(labels, extra))
+    }
+}
+
+/// Adds the labels that a set has no label of the name of.
+pub(crate) fn with_labels(labels: &LabelSet, extra: &[(String, String)]) -> LabelSet {
+    let lacking = extra.iter().filter(|(name, _)| labels.get(name).is_none());
+    let lacking = lacking.map(|(name, value)| (name.as_str(), value.as_str()));
+    // Names were checked with the configuration, and none stands twice.
+    LabelSet::new(labels.iter().chain(lacking)).unwrap_or_else(|_| labels.clone())
 }
 
 /// A source as a pipeline thread sees it.
@@ -52,6 +100,7 @@ pub(crate) struct SourceEnd {
     pub(crate) read_from: ReadFrom,
     pub(crate) frame: FrameConfig,
     pub(crate) files: SourceFiles,
+    pub(crate) stages: Option<Arc<Stages>>,
     /// Numbers of the outlets of the lanes it feeds.
     pub(crate) sinks: Vec<u32>,
 }
@@ -64,6 +113,8 @@ pub(crate) struct Plan {
     pub(crate) limits: TailerLimits,
     pub(crate) roots: AllowedRoots,
     pub(crate) max_line_bytes: usize,
+    /// How fast all sources together may be read.
+    pub(crate) shared_limiter: Option<Arc<SourceLimiter>>,
 }
 
 impl Plan {
@@ -99,6 +150,10 @@ impl Plan {
                 .unwrap_or(0),
             sources,
             lanes,
+            shared_limiter: config
+                .rate_limit
+                .as_ref()
+                .map(|limit| Arc::new(SourceLimiter::new(limit))),
             limits: TailerLimits {
                 watch: tailing.watch,
                 poll_interval: tailing.poll_interval,
@@ -172,6 +227,7 @@ fn source_end(source: &SourceConfig, config: &EngineConfig, lanes: &[SinkEnd]) -
             partial_line_timeout: source.partial_line_timeout,
             encoding: source.frame.encoding,
         },
+        stages: source.stages.clone(),
         sinks: lane_keys(source, config)
             .iter()
             .filter_map(|key| lanes.iter().find(|lane| lane.outlet.key == *key))

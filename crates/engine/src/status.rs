@@ -1,9 +1,12 @@
 //! What the engine says of itself.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+use tailwater_stages::Sample;
 
 use crate::books::RouteBooks;
 use crate::config::WhenFull;
@@ -32,6 +35,10 @@ pub struct Status {
     pub room_refusals: u64,
     /// Batches that were sent without an intent.
     pub intent_failures: u64,
+    /// Metrics that stages make of lines, of all sources together.
+    pub stages: Vec<Sample>,
+    /// Lines that a `limit` stage has dropped, by the name and the value of its label.
+    pub stage_drops_by_label: BTreeMap<(String, String), u64>,
 }
 
 /// How a sink is doing.
@@ -230,6 +237,8 @@ pub struct FileStatus {
     pub inode: u64,
     /// Fingerprint of the head, in hexadecimal, and how many bytes it covers.
     pub fingerprint: (String, u16),
+    /// Lines read of it since the agent started.
+    pub read_lines: u64,
     /// Offset read up to.
     pub read_offset: u64,
     /// Offset acked up to: the position.

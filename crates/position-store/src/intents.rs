@@ -43,8 +43,8 @@ pub struct IntentSpan {
     /// How the bytes at the start are to be framed: opaque here, see
     /// [`Position::place`](crate::Position::place).
     pub place: u8,
-    /// How many records it was made into.
-    pub records: u32,
+    /// How many lines were read of it, each under a timestamp of its own.
+    pub lines: u32,
     /// The timestamp that the first of them was given, in nanoseconds since the epoch.
     pub first_timestamp_ns: u64,
 }
@@ -56,7 +56,7 @@ pub struct Intent {
     pub batch: u64,
     /// The sink's key in the configuration; at most 16 KiB.
     pub sink: Arc<str>,
-    /// Nanoseconds between the timestamps of two records of a span.
+    /// Nanoseconds between the timestamps of two lines of a span.
     pub timestamp_step: u32,
     /// The spans, in the order of the batch.
     pub spans: Vec<IntentSpan>,

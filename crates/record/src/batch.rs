@@ -23,10 +23,14 @@ pub struct BatchSpan {
     pub end_place: u8,
     /// The guard of `span.end`.
     pub marker: Marker,
-    /// The timestamp of the first record; each further record's is one step of its pipeline thread
-    /// later. So a span that is read again gives the same records. 0 where there is none.
+    /// When the first line was read; each further line one step of its pipeline thread later. So a span
+    /// that is read again gives the same records. 0 where there is none.
     pub first_timestamp: TimestampNs,
-    /// How many records stand in the span; 0 where all of it was skipped.
+    /// How many lines have such a timestamp. As many as there are records, but where stages drop and join
+    /// lines.
+    pub lines: u32,
+    /// How many records stand in the span; 0 where all of it was skipped. Where stages join lines, bytes
+    /// of a record may also stand behind the span: it ends where the first open group of lines begins.
     pub records: u32,
     /// Bytes of those lines, without delimiters.
     pub line_bytes: u64,
@@ -51,15 +55,6 @@ pub struct EncodedBatch {
     pub record_ends: Vec<u32>,
 }
 
-/// Where one record of a batch came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RecordOrigin {
-    /// The cursor that read it.
-    pub cursor: CursorId,
-    /// The bytes of its file.
-    pub span: Span,
-}
-
 impl EncodedBatch {
     /// Returns the number of records.
     pub fn records(&self) -> u32 {
@@ -72,83 +67,5 @@ impl EncodedBatch {
         let ends = self.record_ends.len().saturating_mul(size_of::<u32>());
         u64::try_from(self.body.len().saturating_add(spans).saturating_add(ends))
             .unwrap_or(u64::MAX)
-    }
-
-    /// Returns where the record with this index (`< records()`) came from.
-    pub fn origin(&self, record_index: u32) -> Option<RecordOrigin> {
-        let mut first_index = 0_u32;
-        for span in &self.spans {
-            let next_index = first_index.checked_add(span.records)?;
-            if record_index < next_index {
-                let index = usize::try_from(record_index).ok()?;
-                let end = u64::from(*self.record_ends.get(index)?);
-                let start = match record_index
-                    .checked_sub(1)
-                    .filter(|_| record_index > first_index)
-                {
-                    Some(previous) => {
-                        u64::from(*self.record_ends.get(usize::try_from(previous).ok()?)?)
-                    }
-                    None => 0,
-                };
-                let origin = span.span.start;
-                return Some(RecordOrigin {
-                    cursor: span.cursor,
-                    span: Span {
-                        start: origin.checked_add(start)?,
-                        end: origin.checked_add(end)?,
-                    },
-                });
-            }
-            first_index = next_index;
-        }
-        None
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::FileId;
-
-    #[test]
-    fn every_record_of_a_batch_is_traced_to_its_file_and_offset() {
-        let cursor = |file| CursorId {
-            file: FileId(file),
-            sink: 0,
-        };
-        let span = |file, start, end, records| BatchSpan {
-            cursor: cursor(file),
-            span: Span { start, end },
-            start_place: 0,
-            end_place: 0,
-            marker: Marker::default(),
-            first_timestamp: TimestampNs(0),
-            records,
-            line_bytes: 0,
-        };
-        let batch = EncodedBatch {
-            id: BatchId(1),
-            body: Bytes::new(),
-            tenant: None,
-            spans: vec![span(1, 100, 130, 2), span(2, 0, 5, 0), span(3, 7, 20, 1)],
-            record_ends: vec![10, 30, 13],
-        };
-        let found: Vec<_> = (0..4).map(|index| batch.origin(index)).collect();
-        let expect = |file, start, end| {
-            Some(RecordOrigin {
-                cursor: cursor(file),
-                span: Span { start, end },
-            })
-        };
-        assert_eq!(
-            found,
-            [
-                expect(1, 100, 110),
-                expect(1, 110, 130),
-                expect(3, 7, 20),
-                None
-            ]
-        );
     }
 }

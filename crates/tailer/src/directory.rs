@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::watch::DirId;
 
 /// In-process number of a tailed file.
-pub(crate) type TailId = u64;
+pub type TailId = u64;
 
 /// What a name stands for, as the listing tells it without looking at the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -217,6 +217,16 @@ impl<R> TailedFile<R> {
         }
     }
 
+    /// Returns the generation before it, where that is known.
+    pub fn predecessor(&self) -> Option<TailId> {
+        self.predecessor
+    }
+
+    /// Returns the generation after it, where that was found.
+    pub fn successor(&self) -> Option<TailId> {
+        self.successor
+    }
+
     /// Returns whether its descriptor is open.
     pub fn is_open(&self) -> bool {
         self.descriptor.is_some()

@@ -17,7 +17,7 @@ pub mod pattern;
 mod tailer;
 pub mod watch;
 
-pub use directory::{is_remote, mount_table};
+pub use directory::{TailId, is_remote, mount_table};
 pub use file::{Chunk, Cursor, ReadBuffer, Step, TailedFile};
 pub use frame::{Cut, Encoding, FrameConfig, FrameState, FrameStats, Framer, OverLimit};
 pub use open::AllowedRoots;

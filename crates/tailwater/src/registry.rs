@@ -8,7 +8,7 @@ use serde::Deserialize;
 use tailwater_sink::{Deliver, SettingsError, SinkParts, SinkSettings};
 
 use crate::config::raw::{
-    RawBatch, RawDeadLetters, RawLevel, RawQueue, RawRetry, RawSpill, RawWhenFull,
+    Named, RawBatch, RawDeadLetters, RawLevel, RawQueue, RawRetry, RawSpill, RawWhenFull,
 };
 
 macro_rules! sinks {
@@ -21,6 +21,9 @@ macro_rules! sinks {
                 #[doc = concat!("The `", stringify!($kind), "` sink.")]
                 pub $kind: Option<$settings>,
             )*
+            /// Labels that records get where they have none of the name.
+            #[serde(default)]
+            pub labels: Named<String>,
             /// When batches are sealed.
             #[serde(default)]
             pub batch: RawBatch,

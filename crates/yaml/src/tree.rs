@@ -129,12 +129,14 @@ impl KeyPath {
         self.with(Step::Index(index))
     }
 
-    /// Returns the path of `dotted`, as `tls.ca_file`, below this value.
+    /// Returns the path of `dotted`, as `tls.ca_file` or `[1].json.source`, below this value.
     #[must_use]
     pub fn dotted(&self, dotted: &str) -> Self {
-        dotted
-            .split('.')
-            .fold(self.clone(), |path, name| path.key(name))
+        let steps = dotted.split(['.', '[']).filter(|step| !step.is_empty());
+        steps.fold(self.clone(), |path, step| {
+            let index = step.strip_suffix(']').and_then(|index| index.parse().ok());
+            index.map_or_else(|| path.key(step), |index| path.index(index))
+        })
     }
 
     fn with(&self, step: Step) -> Self {

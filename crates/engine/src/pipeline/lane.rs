@@ -1,32 +1,22 @@
 //! The path of a line: from the framer into the open batch.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use tailwater_batcher::{Fill, OpenBatch};
-use tailwater_failpoint::failpoint;
-use tailwater_record::{BatchId, Level, RecordView, TimestampNs};
+use tailwater_batcher::Fill;
+use tailwater_record::{Level, RecordView, TimestampNs};
 use tailwater_tailer::{Chunk, FrameStats, Framer};
 
-use crate::books::RouteIndex;
-use crate::config::WhenExceeded;
+use super::slot::{Place, Slot};
+use crate::books::{Reason, RouteBooks, RouteIndex};
+use crate::config::{Keep, WhenExceeded};
 use crate::desk::Desk;
-use crate::queue::Queued;
-use crate::rate::Allowance;
+use crate::rate::{Allowance, SourceLimiter};
 use crate::route::{MAX_METADATA, Route, SinkEnd, SourceEnd};
 
-/// The open batch of one lane.
-#[derive(Debug)]
-pub(super) struct Slot {
-    /// The number of the lane's outlet.
-    pub(super) sink: u32,
-    pub(super) batch: OpenBatch,
-    /// For each record whether it is dropped last; empty where the lane's policy keeps none.
-    pub(super) kept: Vec<bool>,
-}
+/// Why a record was dropped that came faster than its source may be read.
+const RATE_LIMITED: &str = "rate_limited";
 
-/// Timestamps that rise by at least one step per record, and that no other thread gives.
+/// Timestamps that rise by at least one step per line, and that no other thread gives.
 #[derive(Debug)]
 pub(super) struct Stamps {
     pub(super) last: u64,
@@ -41,7 +31,16 @@ impl Stamps {
         self.last = self.last.max(aligned);
     }
 
-    fn next(&mut self) -> TimestampNs {
+    /// Gives the timestamps that were given in an earlier run, from `first` on.
+    pub(super) fn again(first: u64, step: u64) -> Self {
+        Self {
+            last: first.saturating_sub(step),
+            step,
+            phase: 0,
+        }
+    }
+
+    pub(super) fn next(&mut self) -> TimestampNs {
         self.last = self.last.saturating_add(self.step);
         TimestampNs(self.last)
     }
@@ -54,58 +53,116 @@ pub(super) enum Taken {
     Whole,
     /// The lane has no room.
     NoRoom,
-    /// The source is read as fast as it may be; it goes on after this time.
+    /// It is read as fast as it may be; it goes on after this time.
     TooFast(Duration),
 }
 
-/// One chunk's way into the batch of its lane.
-pub(super) struct Lane<'a> {
-    pub(super) slot: &'a mut Slot,
+/// A rate limit, as one thread asks it.
+#[derive(Debug)]
+pub(super) struct Gate<'a> {
+    pub(super) limiter: Option<&'a SourceLimiter>,
+    pub(super) allowance: &'a mut Allowance,
+}
+
+/// What a rate limit says to one more line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pass {
+    Open,
+    /// It is dropped.
+    Drop,
+    /// It is read later.
+    Wait(Duration),
+}
+
+impl Gate<'_> {
+    pub(super) fn ask(&mut self) -> Pass {
+        let Some(limiter) = self.limiter else {
+            return Pass::Open;
+        };
+        match (limiter.allow(self.allowance), limiter.when_exceeded) {
+            (Ok(()), _) => Pass::Open,
+            (Err(_), WhenExceeded::Drop) => Pass::Drop,
+            (Err(wait), WhenExceeded::Block) => Pass::Wait(wait),
+        }
+    }
+
+    pub(super) fn spend(&mut self, line_bytes: usize) {
+        self.allowance.spend(line_bytes);
+    }
+}
+
+/// What a chunk is sealed with as its batch fills.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seal<'a> {
     pub(super) end: &'a SinkEnd,
     pub(super) desk: &'a Desk,
+    pub(super) now: Instant,
+    /// The batch is sealed only where the chunk ends: it is made again as it was.
+    pub(super) is_replay: bool,
+}
+
+impl Seal<'_> {
+    /// Seals a full batch between two spans; returns whether the lane has room for another.
+    pub(super) fn seal(&self, slot: &mut Slot) -> bool {
+        if self.is_replay {
+            return true;
+        }
+        slot.seal(self.end, self.desk, None, self.now);
+        self.end.outlet.queue.has_room()
+    }
+
+    /// The levels whose records are dropped last, if any are.
+    pub(super) fn keep(&self) -> Option<&Keep> {
+        Some(&self.end.outlet.queue.policy().keep).filter(|keep| !keep.is_empty())
+    }
+}
+
+/// One chunk's way into the batch of its lane, each line a record.
+pub(super) struct Lane<'a> {
+    pub(super) slot: &'a mut Slot,
     pub(super) route: &'a Route,
     pub(super) stamps: &'a mut Stamps,
-    pub(super) allowance: &'a mut Allowance,
-    pub(super) now: Instant,
+    pub(super) own: Gate<'a>,
+    pub(super) shared: Gate<'a>,
+    pub(super) seal: Seal<'a>,
 }
 
 impl Lane<'_> {
-    /// Copies every line of the chunk, once, and seals batches as they fill.
+    /// Copies every line of the chunk, once, and seals batches as they fill. Returns what it came to, and
+    /// how many lines were read.
     pub(super) fn take(
         &mut self,
         framer: &mut Framer<'_>,
         chunk: &Chunk<'_>,
+        start: Place,
         source: &SourceEnd,
-    ) -> Taken {
-        let metadata = Metadata::of(source);
-        let keep = Some(&self.end.outlet.queue.policy().keep).filter(|keep| !keep.is_empty());
-        let rate_limiter = source.rate_limiter.as_deref();
+    ) -> (Taken, u64) {
+        let seal = self.seal;
+        let (metadata, keep) = (Metadata::of(source), seal.keep());
         let mut digits = [0_u8; 20];
         let mut tally = Tally::new(self.route.book);
-        let (cursor, place) = (self.route.cursor, framer.state().code());
-        self.slot
-            .batch
-            .start_span(cursor, chunk.offset, place, self.now);
+        let cursor = self.route.cursor;
+        self.slot.start_span(cursor, start, seal.now);
         let mut taken = Taken::Whole;
         loop {
-            let mut is_over_rate = false;
-            if let Some(limiter) = rate_limiter
-                && let Err(wait) = limiter.allow(self.allowance)
-            {
-                if limiter.when_exceeded == WhenExceeded::Block {
+            let (is_over_own, is_over_shared) = match (self.own.ask(), self.shared.ask()) {
+                (Pass::Wait(wait), _) | (_, Pass::Wait(wait)) => {
                     taken = Taken::TooFast(wait);
                     break;
                 }
-                is_over_rate = true;
-            }
+                (own, shared) => (own == Pass::Drop, shared == Pass::Drop),
+            };
             let Some(line) = framer.next() else {
                 break;
             };
-            tally.add(line.line, is_over_rate);
-            if is_over_rate {
+            tally.read(line.line);
+            tally.records += 1;
+            if is_over_own || is_over_shared {
+                tally.drop_one(if is_over_own { RATE_LIMITED } else { OVER_ALL });
                 continue;
             }
-            self.allowance.spend(line.line.len());
+            self.own.spend(line.line.len());
+            self.shared.spend(line.line.len());
             let with_offset = metadata.with_offset(line.span.start, &mut digits);
             let record = RecordView {
                 line: line.line,
@@ -116,79 +173,145 @@ impl Lane<'_> {
                     .as_ref()
                     .map_or(metadata.fixed(), Metadata::fixed),
             };
-            if let Some(keep) = keep {
-                let level = Level::detect(line.line);
-                self.slot
-                    .kept
-                    .push(level.is_some_and(|level| keep.holds(level)));
-            }
-            if self.slot.batch.append(&record) == Fill::IsFull {
-                let (offset, place) = (framer.offset(), framer.state().code());
-                self.slot
-                    .batch
-                    .end_span(offset, chunk.marker_at(offset), place);
-                tally.enter(self.desk);
-                seal_slot(self.slot, self.end, self.desk, None, self.now);
-                self.slot.batch.start_span(cursor, offset, place, self.now);
-                if !self.end.outlet.queue.has_room() {
+            if self.slot.append(&record, is_kept(keep, line.line)) == Fill::IsFull {
+                let at = place(framer, chunk);
+                self.slot.end_span(at);
+                tally.enter(seal.desk);
+                let has_room = seal.seal(self.slot);
+                self.slot.start_span(cursor, at, seal.now);
+                if !has_room {
                     taken = Taken::NoRoom;
                     break;
                 }
             }
         }
-        let (offset, place) = (framer.offset(), framer.state().code());
-        self.slot
-            .batch
-            .end_span(offset, chunk.marker_at(offset), place);
-        tally.enter(self.desk);
-        taken
+        self.slot.end_span(place(framer, chunk));
+        tally.enter(seal.desk);
+        (taken, tally.all_lines)
     }
 }
 
-/// Records of one chunk that the books do not hold yet.
+/// Why a record was dropped that came faster than all sources together may be read: Promtail's word.
+pub(super) const OVER_ALL: &str = "global_rate_limiter_drop";
+
+/// Returns how far a chunk is framed.
+pub(super) fn place(framer: &Framer<'_>, chunk: &Chunk<'_>) -> Place {
+    let offset = framer.offset();
+    Place {
+        offset,
+        marker: chunk.marker_at(offset),
+        code: framer.state().code(),
+    }
+}
+
+/// Returns whether a record is dropped last; nothing where none is.
+pub(super) fn is_kept(keep: Option<&Keep>, line: &[u8]) -> Option<bool> {
+    let keep = keep?;
+    Some(Level::detect(line).is_some_and(|level| keep.holds(level)))
+}
+
+/// What came of the lines of one chunk and does not stand in the books yet.
+#[derive(Debug)]
 pub(super) struct Tally {
     book: RouteIndex,
-    records: u64,
+    /// Those that were entered already among them.
+    pub(super) all_lines: u64,
+    lines: u64,
     bytes: u64,
-    over_rate: u64,
+    pub(super) records: u64,
+    pub(super) joined_lines: u64,
+    dropped: Vec<Drops>,
+}
+
+/// Records that were dropped for one reason.
+#[derive(Debug)]
+struct Drops {
+    reason: Reason,
+    records: u64,
+    is_counted_by_promtail: bool,
 }
 
 impl Tally {
     pub(super) fn new(book: RouteIndex) -> Self {
         Self {
             book,
-            records: 0,
+            all_lines: 0,
+            lines: 0,
             bytes: 0,
-            over_rate: 0,
+            records: 0,
+            joined_lines: 0,
+            dropped: Vec::new(),
         }
     }
 
-    pub(super) fn add(&mut self, line: &[u8], is_over_rate: bool) {
-        self.records += 1;
+    pub(super) fn read(&mut self, line: &[u8]) {
+        self.lines += 1;
+        self.all_lines += 1;
         self.bytes += line.len() as u64;
-        self.over_rate += u64::from(is_over_rate);
     }
 
-    /// Enters them, before their batch can be acked.
+    /// A record that was counted is dropped.
+    pub(super) fn drop_one(&mut self, reason: &'static str) {
+        self.drop_for(reason, true, || reason.into());
+    }
+
+    /// A record that was counted is dropped by a stage.
+    pub(super) fn drop_by_stage(&mut self, reason: &str, is_counted_by_promtail: bool) {
+        self.drop_for(reason, is_counted_by_promtail, || reason.to_owned().into());
+    }
+
+    fn drop_for(
+        &mut self,
+        reason: &str,
+        is_counted_by_promtail: bool,
+        name: impl FnOnce() -> Reason,
+    ) {
+        let known = self.dropped.iter_mut().find(|drops| drops.reason == reason);
+        match known {
+            Some(drops) => drops.records += 1,
+            None => self.dropped.push(Drops {
+                reason: name(),
+                records: 1,
+                is_counted_by_promtail,
+            }),
+        }
+    }
+
+    /// Enters it, before the batch can be acked.
     pub(super) fn enter(&mut self, desk: &Desk) {
+        if self.lines == 0 && self.records == 0 {
+            return;
+        }
+        let dropped: u64 = self.dropped.iter().map(|drops| drops.records).sum();
+        desk.books.change(self.book, |books| {
+            books.read_lines += self.lines;
+            books.read_bytes += self.bytes;
+            books.read_records += self.records;
+            books.joined_lines += self.joined_lines;
+            books.in_flight_records += self.records - dropped;
+            self.dropped.iter().for_each(|drops| drops.enter(books));
+        });
+        (self.lines, self.bytes, self.records, self.joined_lines) = (0, 0, 0, 0);
+        // The reasons stay, for their names.
+        self.dropped.iter_mut().for_each(|drops| drops.records = 0);
+    }
+}
+
+impl Drops {
+    fn enter(&self, books: &mut RouteBooks) {
         if self.records == 0 {
             return;
         }
-        let Self {
-            book,
-            records,
-            bytes,
-            over_rate,
-        } = std::mem::replace(self, Self::new(self.book));
-        desk.books.change(book, |books| {
-            books.read_records += records;
-            books.read_bytes += bytes;
-            books.in_flight_records += records - over_rate;
-            if over_rate > 0 {
-                let dropped = &mut books.dropped_records;
-                *dropped.entry("rate_limited".into()).or_default() += over_rate;
+        let mut counts = vec![&mut books.dropped_records];
+        if self.is_counted_by_promtail {
+            counts.push(&mut books.dropped_by_stages);
+        }
+        for counts in counts {
+            match counts.get_mut(&self.reason) {
+                Some(count) => *count += self.records,
+                None => drop(counts.insert(self.reason.clone(), self.records)),
             }
-        });
+        }
     }
 }
 
@@ -201,26 +324,33 @@ pub(super) struct Metadata<'a> {
 
 impl<'a> Metadata<'a> {
     pub(super) fn of(source: &'a SourceEnd) -> Self {
-        let mut pairs = [("", ""); MAX_METADATA];
-        let mut len = 0;
-        for (target, (name, value)) in pairs
-            .iter_mut()
-            .zip(&source.structured_metadata)
-            .take(MAX_METADATA - 1)
-        {
-            *target = (name, value);
-            len += 1;
-        }
-        Self {
-            pairs,
-            len,
+        let mut all = Self {
+            pairs: [("", ""); MAX_METADATA],
+            len: 0,
             offset_name: source.offset_metadata.as_deref(),
+        };
+        let fixed = source.structured_metadata.iter();
+        fixed
+            .take(MAX_METADATA - 1)
+            .for_each(|(name, value)| all.push(name, value));
+        all
+    }
+
+    fn push(&mut self, name: &'a str, value: &'a str) {
+        if let Some(pair) = self.pairs.get_mut(self.len) {
+            *pair = (name, value);
+            self.len += 1;
         }
     }
 
     /// The pairs that every record has.
     pub(super) fn fixed(&self) -> &[(&'a str, &'a str)] {
         self.pairs.get(..self.len).unwrap_or_default()
+    }
+
+    /// Returns whether a record has no other pairs than those that stages gave it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.len == 0 && self.offset_name.is_none()
     }
 
     /// Returns the pairs with the record's offset, where the source wants it; the digits are written
@@ -234,14 +364,30 @@ impl<'a> Metadata<'a> {
         'a: 'r,
     {
         let name = self.offset_name?;
-        let mut all = Metadata {
+        let mut all = self.copied();
+        all.push(name, decimal(offset, digits));
+        Some(all)
+    }
+
+    /// Returns the pairs with those that stages gave the record, as many as there is room for.
+    pub(super) fn with<'r>(&self, own: &[(&'r str, &'r str)]) -> Metadata<'r>
+    where
+        'a: 'r,
+    {
+        let mut all = self.copied();
+        own.iter().for_each(|(name, value)| all.push(name, value));
+        all
+    }
+
+    fn copied<'r>(&self) -> Metadata<'r>
+    where
+        'a: 'r,
+    {
+        Metadata {
             pairs: self.pairs,
             len: self.len,
             offset_name: None,
-        };
-        *all.pairs.get_mut(all.len)? = (name, decimal(offset, digits));
-        all.len += 1;
-        Some(all)
+        }
     }
 }
 
@@ -256,36 +402,6 @@ fn decimal(mut value: u64, digits: &mut [u8; 20]) -> &str {
         }
     }
     std::str::from_utf8(digits.get(start..).unwrap_or_default()).unwrap_or_default()
-}
-
-/// Seals an open batch, under a number of its own or under the one that it had in an earlier run.
-pub(super) fn seal_slot(
-    slot: &mut Slot,
-    end: &SinkEnd,
-    desk: &Desk,
-    id: Option<BatchId>,
-    now: Instant,
-) {
-    let kept = std::mem::take(&mut slot.kept);
-    let id = id.unwrap_or_else(|| BatchId(desk.next_batch.fetch_add(1, Ordering::Relaxed)));
-    let Some((batch, stats)) = slot.batch.seal(id) else {
-        return;
-    };
-    failpoint("seal");
-    desk.ledger.enter(&batch.spans, now);
-    if stats.replaced_utf8_records > 0
-        && let Some(account) = batch
-            .spans
-            .first()
-            .and_then(|span| desk.ledger.account(span.cursor))
-    {
-        desk.books.change(account.route, |books| {
-            books.replaced_lines += stats.replaced_utf8_records;
-        });
-    }
-    let batch = Arc::new(batch);
-    let evicted = end.outlet.queue.push(Queued { batch, kept });
-    desk.settle_evicted(&evicted, "queue_full");
 }
 
 pub(super) fn enter_stats(desk: &Desk, book: RouteIndex, stats: &FrameStats) {

@@ -5,13 +5,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tailwater_batcher::Fill;
 use tailwater_position_store::{FileKey, Intent, IntentSpan};
-use tailwater_record::{BatchId, Level, RecordView, TimestampNs};
-use tailwater_tailer::{Chunk, FrameState, FrameStats, Framer, Now, ReadBuffer, Step};
+use tailwater_record::BatchId;
+use tailwater_tailer::{Chunk, FrameState, Now, ReadBuffer, Step};
 
 use super::Pipeline;
-use super::lane::{Metadata, Tally, enter_stats, seal_slot};
+use super::lane::Stamps;
 
 /// The intents that an earlier run has left, as one thread works them off.
 #[derive(Clone, Debug, Default)]
@@ -56,8 +55,8 @@ impl Replay {
     pub(super) fn last_timestamp(&self, step: u64) -> u64 {
         let last = self.intents.iter().flat_map(|intent| {
             let end = |span: &IntentSpan| {
-                let records = u64::from(span.records).saturating_mul(intent.step);
-                span.first_timestamp_ns.saturating_add(records)
+                let lines = u64::from(span.lines).saturating_mul(intent.step);
+                span.first_timestamp_ns.saturating_add(lines)
             };
             intent.spans.iter().map(end)
         });
@@ -139,7 +138,7 @@ impl Pipeline {
             };
             if let Some(end) = self.plan.lane(slot.sink) {
                 let id = is_same.then_some(intent.batch);
-                seal_slot(slot, end, &self.desk, id, now);
+                slot.seal(end, &self.desk, id, now);
             }
         }
     }
@@ -161,14 +160,15 @@ impl Pipeline {
         }
         cursor.frame = FrameState::from_code(span.place);
         let slot = cursor.route.batch;
-        let mut timestamp = span.first_timestamp_ns;
+        let (content, workshop) = (cursor.route.cursor.file, cursor.route.workshop);
+        let mut stamps = Stamps::again(span.first_timestamp_ns, step);
         let mut buffer = std::mem::replace(&mut self.buffer, ReadBuffer::empty());
         let mut at = span.start;
         while at < span.end {
             let step_taken = match self.tailer.read_again(id, index, &mut buffer, now) {
                 Step::Chunk(chunk) => {
                     let chunk = chunk.until(span.end);
-                    self.replay_chunk(id, index, &chunk, &mut timestamp, step, now)
+                    self.replay_chunk(id, index, &chunk, &mut stamps, now)
                 }
                 Step::Replaced { lost_bytes } => {
                     self.start_again(id, &lost_bytes);
@@ -182,6 +182,9 @@ impl Pipeline {
             }
         }
         self.buffer = buffer;
+        if let Some(workshop) = workshop {
+            self.finish_held(workshop, content, true);
+        }
         (at >= span.end).then_some(slot)
     }
 
@@ -191,66 +194,12 @@ impl Pipeline {
         id: u64,
         index: usize,
         chunk: &Chunk<'_>,
-        timestamp: &mut u64,
-        step: u64,
+        stamps: &mut Stamps,
         now: Instant,
     ) -> Option<u64> {
+        let (_, offset) = self.take_chunk(id, index, chunk, Some(stamps), now)?;
         let file = self.tailer.file_mut(id)?;
-        let source = self.plan.sources.get(file.source)?;
-        let encoding = file.encoding;
-        let cursor = file.cursors.get_mut(index)?;
-        let route = &cursor.route;
-        let slot = self.slots.get_mut(route.batch)?;
-        let keep = self
-            .plan
-            .lane(slot.sink)?
-            .outlet
-            .queue
-            .policy()
-            .keep
-            .clone();
-        let metadata = Metadata::of(source);
-        let mut digits = [0_u8; 20];
-        let mut stats = FrameStats::default();
-        let mut tally = Tally::new(route.book);
-        slot.batch
-            .start_span(route.cursor, chunk.offset, cursor.frame.code(), now);
-        let mut framer = Framer::new(
-            &source.frame,
-            encoding,
-            &mut cursor.frame,
-            chunk.bytes(),
-            chunk.offset,
-            chunk.end,
-            &mut self.scratch,
-            &mut stats,
-        );
-        while let Some(framed) = framer.next() {
-            tally.add(framed.line, false);
-            if !keep.is_empty() {
-                let level = Level::detect(framed.line);
-                slot.kept.push(level.is_some_and(|level| keep.holds(level)));
-            }
-            let with_offset = metadata.with_offset(framed.span.start, &mut digits);
-            let record = RecordView {
-                line: framed.line,
-                span: framed.span,
-                timestamp: TimestampNs(*timestamp),
-                labels: &route.labels,
-                metadata: with_offset
-                    .as_ref()
-                    .map_or(metadata.fixed(), Metadata::fixed),
-            };
-            // It was full, or due, where the intent ends.
-            let (Fill::HasRoom | Fill::IsFull) = slot.batch.append(&record);
-            *timestamp = timestamp.saturating_add(step);
-        }
-        let (offset, place) = (framer.offset(), framer.state().code());
-        let marker = chunk.marker_at(offset);
-        slot.batch.end_span(offset, marker, place);
-        tally.enter(&self.desk);
-        enter_stats(&self.desk, route.book, &stats);
-        file.consume(index, offset, marker, false, now);
+        file.consume(index, offset, chunk.marker_at(offset), false, now);
         Some(offset)
     }
 }

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use tailwater_batcher::OpenBatch;
 use tailwater_position_store::{FileKey, Position};
-use tailwater_record::{CursorId, Marker};
+use tailwater_record::{CursorId, LabelSet, Marker};
 use tailwater_tailer::file::seek_end;
 use tailwater_tailer::{Cursor, FrameState, Now, ReadBuffer};
 
-use super::lane::Slot;
+use super::slot::Slot;
+use super::staged::Workshop;
 use super::{Pipeline, unix_ns};
 use crate::config::ReadFrom;
 use crate::ledger::{Account, Progress};
 use crate::rate::Allowance;
-use crate::route::{Plan, Route, labels_of};
+use crate::route::{Plan, Route, SinkEnd, SourceEnd, labels_of, with_labels};
 
 impl Pipeline {
     /// Gives a new file a cursor for each sink of its source, where earlier runs left off.
@@ -60,10 +60,13 @@ impl Pipeline {
         let Some(slot) = self.slot_of(sink) else {
             return;
         };
+        let source = self.tailer.file_mut(id).map(|file| file.source);
+        let workshop = source.and_then(|source| self.workshop_of(source, sink));
         let Some(file) = self.tailer.file_mut(id) else {
             return;
         };
-        let Some(source) = self.plan.sources.get(file.source) else {
+        let (Some(source), Some(end)) = (self.plan.sources.get(file.source), self.plan.lane(sink))
+        else {
             return;
         };
         let known = stored
@@ -85,12 +88,14 @@ impl Pipeline {
         };
         let route = Route {
             cursor,
-            labels: labels_of(source, &file.path),
+            labels: route_labels(source, end, &file.path),
             book: self.desk.books.route(&source.name, &name),
             key,
             content_number: self.desk.positions.content_number(),
             progress: Arc::new(Progress::default()),
             batch: slot,
+            workshop,
+            read_lines: 0,
         };
         let epoch = self.desk.positions.remember(key, &name, position);
         let account = Account {
@@ -113,18 +118,29 @@ impl Pipeline {
             return known;
         }
         let end = self.plan.lane(sink)?;
-        let tenant = end.outlet.key.tenant.clone();
-        let batch = OpenBatch::new(end.encoder.make(), end.batch, tenant, self.stamps.step);
-        self.slots.push(Slot {
-            sink,
-            batch,
-            kept: Vec::new(),
-        });
+        self.slots.push(Slot::new(end, self.stamps.step));
         Some(self.slots.len() - 1)
+    }
+
+    /// Returns the stages of a source for a lane, setting them up where they are not; `None` where the
+    /// source has none.
+    fn workshop_of(&mut self, source: usize, sink: u32) -> Option<usize> {
+        let known = self
+            .workshops
+            .iter()
+            .position(|workshop| workshop.source == source && workshop.sink == sink);
+        if known.is_some() {
+            return known;
+        }
+        let (of_source, end) = (self.plan.sources.get(source)?, self.plan.lane(sink)?);
+        let workshop = Workshop::new(source, of_source, end)?;
+        self.workshops.push(workshop);
+        Some(self.workshops.len() - 1)
     }
 
     /// Takes over another plan; files and cursors that stand in both go on undisturbed.
     pub(super) fn reload(&mut self, plan: Plan) {
+        self.take_back_held();
         (0..self.slots.len()).for_each(|index| self.seal(index));
         let mut plan = plan;
         plan.limits.shard = self.plan.limits.shard;
@@ -133,6 +149,8 @@ impl Pipeline {
         self.detached.clear();
         self.allowances = vec![Allowance::default(); self.plan.sources.len()];
         self.slots.clear();
+        self.workshops.clear();
+        self.shared_allowance = Allowance::default();
         self.buffer = ReadBuffer::new(self.plan.max_line_bytes);
         let files = self
             .plan
@@ -171,7 +189,6 @@ impl Pipeline {
             return;
         };
         let sinks = source.sinks.clone();
-        let labels = labels_of(source, &path);
         let ledger = &self.desk.ledger;
         file.cursors.retain(|cursor| {
             let stays = sinks.contains(&cursor.sink);
@@ -190,13 +207,17 @@ impl Pipeline {
             match (kept, key) {
                 (Some(index), _) => {
                     let slot = self.slot_of(sink).unwrap_or(0);
+                    let workshop = self.workshop_of(source_index, sink);
                     if let Some(cursor) = self
                         .tailer
                         .file_mut(id)
                         .and_then(|file| file.cursors.get_mut(index))
+                        && let Some(source) = self.plan.sources.get(source_index)
+                        && let Some(end) = self.plan.lane(sink)
                     {
-                        cursor.route.labels = labels.clone();
+                        cursor.route.labels = route_labels(source, end, &path);
                         cursor.route.batch = slot;
+                        cursor.route.workshop = workshop;
                     }
                 }
                 (None, Some(key)) => self.open_cursor(id, sink, key, &stored, None),
@@ -205,4 +226,37 @@ impl Pipeline {
         }
         self.tailer.push_ready(id);
     }
+
+    /// Lets every file be read again from where its first open group of lines begins: the stages are set
+    /// up anew.
+    fn take_back_held(&mut self) {
+        let mut workshops = std::mem::take(&mut self.workshops);
+        for workshop in &mut workshops {
+            for (id, content, place) in workshop.take_back() {
+                let Some(file) = self.tailer.file_mut(id) else {
+                    continue;
+                };
+                for cursor in &mut file.cursors {
+                    let id = cursor.route.cursor;
+                    if id.file == content && id.sink == workshop.sink {
+                        cursor.offset = place.offset;
+                        cursor.marker = place.marker;
+                        cursor.frame = FrameState::from_code(place.code);
+                        cursor.is_drained = false;
+                    }
+                }
+                self.tailer.push_ready(id);
+            }
+        }
+    }
+}
+
+/// Returns the labels that a file's lines have on the way to a lane: before the stages those of the source
+/// alone, without stages also the sink's.
+fn route_labels(source: &SourceEnd, end: &SinkEnd, path: &std::path::Path) -> LabelSet {
+    let labels = labels_of(source, path);
+    if source.stages.is_some() {
+        return labels;
+    }
+    with_labels(&labels, &end.labels)
 }

@@ -5,7 +5,7 @@
 //! | 1    | header | version u32, generation u64, next batch u64                            |
 //! | 2    | intent | batch u64, timestamp step u32, sink (length u16, UTF-8 bytes), spans to the end |
 //!
-//! A span is: key u64, epoch u32, start u64, end u64, marker (length u16, hash u64), place u8, records
+//! A span is: key u64, epoch u32, start u64, end u64, marker (length u16, hash u64), place u8, lines
 //! u32, first timestamp u64.
 //! Source: docs/formats/intents.md, section 3.
 
@@ -96,7 +96,7 @@ pub(super) fn append_intent(out: &mut Vec<u8>, intent: &Intent) {
         payload.extend_from_slice(&span.marker.len.to_le_bytes());
         payload.extend_from_slice(&span.marker.hash.to_le_bytes());
         payload.push(span.place);
-        payload.extend_from_slice(&span.records.to_le_bytes());
+        payload.extend_from_slice(&span.lines.to_le_bytes());
         payload.extend_from_slice(&span.first_timestamp_ns.to_le_bytes());
     }
     append(out, KIND_INTENT, &payload);
@@ -166,7 +166,7 @@ impl Fields<'_> {
             end: self.u64()?,
             marker: self.marker()?,
             place: self.u8()?,
-            records: self.u32()?,
+            lines: self.u32()?,
             first_timestamp_ns: self.u64()?,
         })
     }

@@ -15,7 +15,7 @@ fn span(key: u64, start: u64, end: u64) -> IntentSpan {
         end,
         marker: Marker { len: 7, hash: end },
         place: 1,
-        records: 3,
+        lines: 3,
         first_timestamp_ns: start,
     }
 }
@@ -85,7 +85,7 @@ fn intents_are_read_back_as_they_were_appended() {
             hash: u64::MAX,
         },
         place: u8::MAX,
-        records: u32::MAX,
+        lines: u32::MAX,
         first_timestamp_ns: u64::MAX,
     });
     for intent in [intent(1), extreme.clone()] {

@@ -18,6 +18,10 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("checkpoint_interval", "checkpoint_interval: 1s"),
     ("workers", "workers: 1"),
     ("memory_limit", "memory_limit: 64MiB"),
+    ("limits", "limits: { lines_per_second: 10000 }"),
+    ("limits.lines_per_second", "lines_per_second: 10000"),
+    ("limits.burst", "burst: 10000"),
+    ("limits.when_exceeded", "when_exceeded: drop"),
     ("log", "log: { level: info, format: json }"),
     ("log.level", "level: info"),
     ("log.format", "format: json"),
@@ -110,6 +114,11 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("sinks.*.keep", "keep: [error, warn]"),
     ("sinks.*.dead_letters", "dead_letters: { max_bytes: 64MiB }"),
     ("sinks.*.dead_letters.max_bytes", "max_bytes: 64MiB"),
+    ("sinks.*.labels", "labels: { cluster: eu }"),
+    (
+        "sources.*.stages",
+        "stages: [ { json: { expressions: { level: } } }, { labels: { level: } } ]",
+    ),
     ("sources.*.when_full", "when_full: drop_oldest"),
     ("sources.*.keep", "keep: [error, warn]"),
     (
@@ -129,7 +138,6 @@ const EXAMPLES: &[(&str, &str)] = &[
 
 /// Keys that an operator may know from elsewhere, and what is to be said about them.
 const NOT_HERE: &[(&str, &str)] = &[
-    ("sources.*.stages", NOT_YET),
     ("sources.*.preset", NOT_YET),
     (
         "sinks.*.type",

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use tailwater_stages::StageConfig;
 
 use crate::registry::RawSink;
 
@@ -28,6 +29,8 @@ pub struct RawConfig {
     pub workers: usize,
     /// Bytes of sealed batches in memory.
     pub memory_limit: Size,
+    /// How fast all sources together may be read.
+    pub limits: Option<RawLimits>,
     /// What the agent says.
     pub log: RawLog,
     /// How files are followed.
@@ -47,6 +50,7 @@ impl Default for RawConfig {
             checkpoint_interval: Lasting(Duration::from_secs(1)),
             workers: 1,
             memory_limit: Size(64 << 20),
+            limits: None,
             log: RawLog::default(),
             tailing: RawTailing::default(),
             sources: Named(Vec::new()),
@@ -224,6 +228,9 @@ pub struct RawSource {
     pub keep: Option<Vec<RawLevel>>,
     /// How fast it may be read.
     pub rate_limit: Option<RawRateLimit>,
+    /// What becomes of its lines before they are sent.
+    #[serde(default)]
+    pub stages: Vec<StageConfig>,
 }
 
 /// What gives when a queue is full.
@@ -304,6 +311,19 @@ impl Default for RawDeadLetters {
             max_bytes: Size(64 << 20),
         }
     }
+}
+
+/// How fast all sources together may be read, after their stages.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawLimits {
+    /// Lines.
+    pub lines_per_second: u32,
+    /// Lines that may come at once; as many as in a second where it is not given.
+    pub burst: Option<u32>,
+    /// What happens to what comes faster.
+    #[serde(default)]
+    pub when_exceeded: RawWhenExceeded,
 }
 
 /// How fast a source may be read.

@@ -84,6 +84,10 @@ pub(super) fn check(
             tailing: check_tailing(checker, &top.key("tailing"), &raw.tailing, excluded_paths),
             workers: raw.workers,
             memory_limit_bytes: raw.memory_limit.0,
+            rate_limit: raw
+                .limits
+                .as_ref()
+                .map(|limits| policy::shared_limit(checker, &top.key("limits"), limits)),
             checkpoint_interval: raw.checkpoint_interval.0,
             data_dir: Some(data_dir),
         },

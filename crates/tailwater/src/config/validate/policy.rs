@@ -7,7 +7,7 @@ use tailwater_record::Level;
 use tailwater_yaml::{Checker, KeyPath};
 
 use super::super::raw::{
-    RawLevel, RawRateLimit, RawSource, RawSpill, RawThen, RawWhenExceeded, RawWhenFull,
+    RawLevel, RawLimits, RawRateLimit, RawSource, RawSpill, RawThen, RawWhenExceeded, RawWhenFull,
 };
 use crate::registry::RawSink;
 
@@ -99,10 +99,37 @@ pub(super) fn rate_limit(
     RateLimit {
         bytes_per_second,
         lines_per_second,
-        when_exceeded: match raw.when_exceeded {
-            RawWhenExceeded::Block => WhenExceeded::Block,
-            RawWhenExceeded::Drop => WhenExceeded::Drop,
-        },
+        burst_lines: None,
+        when_exceeded: when_exceeded_of(raw.when_exceeded),
+    }
+}
+
+fn when_exceeded_of(when_exceeded: RawWhenExceeded) -> WhenExceeded {
+    match when_exceeded {
+        RawWhenExceeded::Block => WhenExceeded::Block,
+        RawWhenExceeded::Drop => WhenExceeded::Drop,
+    }
+}
+
+/// Checks how fast all sources together may be read.
+pub(super) fn shared_limit(
+    checker: &mut Checker<'_>,
+    path: &KeyPath,
+    raw: &RawLimits,
+) -> RateLimit {
+    let burst = raw.burst.unwrap_or(raw.lines_per_second);
+    for (name, value) in [("lines_per_second", raw.lines_per_second), ("burst", burst)] {
+        if value == 0 {
+            let at = path.key(name);
+            let message = format!("`{at}` must be 1 or more");
+            checker.fail(&at, message, "remove `limits` for no limit");
+        }
+    }
+    RateLimit {
+        bytes_per_second: None,
+        lines_per_second: NonZeroU32::new(raw.lines_per_second),
+        burst_lines: NonZeroU32::new(burst),
+        when_exceeded: when_exceeded_of(raw.when_exceeded),
     }
 }
 

@@ -8,7 +8,7 @@ use tailwater_sink::BackoffLimits;
 use tailwater_yaml::{Checker, KeyPath};
 
 use super::super::raw::Size;
-use super::policy;
+use super::{policy, source};
 use crate::registry::{AnySettings, RawSink};
 
 /// Batches of one sink that may be unanswered at once.
@@ -27,6 +27,7 @@ pub(super) fn check_all(
         let path = all.key(name);
         super::check_name(checker, &path, name);
         check_limits(checker, &path, raw);
+        source::check_pair_names(checker, &path.key("labels"), &raw.labels);
         let Some((kind, settings)) = check_kind(checker, &path, name, raw) else {
             continue;
         };
@@ -85,6 +86,7 @@ fn build(
         Ok(parts) => Some(SinkConfig {
             name: name.into(),
             revision: revision(raw),
+            labels: raw.labels.0.clone(),
             parts,
             batch: BatchLimits {
                 max_bytes: usize::try_from(raw.batch.max_bytes.0).unwrap_or(usize::MAX),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tailwater_engine::{ReadFrom, SourceConfig};
 use tailwater_record::LabelSet;
+use tailwater_stages::{StageConfig, Stages};
 use tailwater_tailer::{Encoding, FrameConfig, OverLimit, Patterns};
 use tailwater_yaml::{Checker, KeyPath};
 
@@ -50,6 +51,7 @@ pub(super) fn check(
         .rate_limit
         .as_ref()
         .map(|limit| policy::rate_limit(checker, &path.key("rate_limit"), limit));
+    let stages = check_stages(checker, path, &raw.stages);
     let patterns = check_patterns(checker, path, raw)?;
     Some(SourceConfig {
         name: name.into(),
@@ -69,7 +71,24 @@ pub(super) fn check(
         sinks,
         policy,
         rate_limit,
+        stages,
     })
+}
+
+/// Compiles the stages; `None` where each line is a record as it is, or they cannot be compiled.
+fn check_stages(
+    checker: &mut Checker<'_>,
+    path: &KeyPath,
+    raw: &[StageConfig],
+) -> Option<Arc<Stages>> {
+    match Stages::compile(raw) {
+        Ok(stages) => Some(Arc::new(stages)).filter(|stages| !stages.is_empty()),
+        Err(error) => {
+            let at = path.key("stages").dotted(error.path());
+            checker.fail(&at, error.problem().to_owned(), error.hint().to_owned());
+            None
+        }
+    }
 }
 
 fn check_labels(checker: &mut Checker<'_>, path: &KeyPath, raw: &RawSource) {
@@ -104,7 +123,7 @@ fn is_name(name: &str) -> bool {
     LabelSet::new([(name, "")]).is_ok()
 }
 
-fn check_pair_names(checker: &mut Checker<'_>, path: &KeyPath, pairs: &Named<String>) {
+pub(super) fn check_pair_names(checker: &mut Checker<'_>, path: &KeyPath, pairs: &Named<String>) {
     for (name, _) in pairs.0.iter().filter(|(name, _)| !is_name(name)) {
         checker.fail_key(
             &path.key(name),
