@@ -39,7 +39,7 @@ fn intent(batch: u64) -> Intent {
             hash: batch,
         },
         place: 2,
-        records: 7,
+        lines: 7,
         first_timestamp_ns: batch.wrapping_add(1_700_000_000_000_000_000),
     };
     Intent {
