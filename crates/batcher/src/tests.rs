@@ -33,6 +33,7 @@ fn cursor(file: u64) -> CursorId {
     CursorId {
         file: FileId(file),
         sink: 0,
+        reader: 0,
     }
 }
 

@@ -283,15 +283,6 @@ impl Books {
         self.lock().spills.clone()
     }
 
-    /// Returns the source and the sink of every route.
-    pub(crate) fn names(&self) -> Vec<(Arc<str>, Arc<str>)> {
-        let figures = self.lock();
-        let routes = figures.routes.iter();
-        routes
-            .map(|route| (Arc::clone(&route.source), Arc::clone(&route.sink)))
-            .collect()
-    }
-
     /// Returns the source of a route.
     pub(crate) fn source_of(&self, route: RouteIndex) -> Arc<str> {
         let figures = self.lock();

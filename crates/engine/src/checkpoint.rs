@@ -11,10 +11,10 @@ use tailwater_position_store::{FileKey, Journal, Position, PositionStore, Stored
 use tailwater_record::FileIdentity;
 use tailwater_tailer::{Known, KnownFile, TailedFile, Waker};
 
-use crate::books::Books;
 use crate::desk::Desk;
 use crate::envelope::EnvelopeSpan;
 use crate::ledger::Moved;
+use crate::route::position_name;
 use crate::status::CheckpointStatus;
 
 /// Positions of files that were not seen for this long are forgotten.
@@ -119,22 +119,19 @@ impl Positions {
     }
 
     /// Takes over positions that have moved; durable with the next checkpoint.
-    pub(crate) fn advance(&self, moved: Vec<Moved>, books: &Books) {
+    pub(crate) fn advance(&self, moved: Vec<Moved>) {
         if moved.is_empty() {
             return;
         }
-        let names = books.names();
         let now_ns = crate::pipeline::unix_ns();
         let mut store = self.lock();
         for Moved {
             key,
-            route,
+            name,
             position,
         } in moved
         {
-            if let Some((_, sink)) = names.get(route) {
-                store.set_position(key, sink, position, now_ns);
-            }
+            store.set_position(key, &name, position, now_ns);
         }
     }
 
@@ -143,18 +140,13 @@ impl Positions {
         let mut store = self.lock();
         let mut has_moved = false;
         for span in spans {
-            let position = Position {
-                offset: span.span.end,
-                marker: span.marker,
-                place: span.end_place,
-            };
-            has_moved |= store.redo(span.key, span.epoch, sink, position);
+            has_moved |= redo_span(&mut store, sink, span);
         }
         has_moved
     }
 
     /// Finds what is stored of a file, or enters it as a new one: its key and the position of each
-    /// sink. No key where the store is full: the file is then read without a position.
+    /// route, by name. No key where the store is full: the file is then read without a position.
     pub(crate) fn recall<R>(
         &self,
         file: &TailedFile<R>,
@@ -294,18 +286,29 @@ impl Positions {
         self.followed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Enters where a cursor starts; returns the epoch of the content.
-    pub(crate) fn remember(&self, key: FileKey, sink: &str, position: Position) -> u32 {
-        let mut store = self.lock();
-        store.set_position(key, sink, position, crate::pipeline::unix_ns());
-        store.epoch(key).unwrap_or(0)
+    /// Enters where a cursor starts.
+    pub(crate) fn remember(&self, key: FileKey, name: &str, position: Position) {
+        self.lock()
+            .set_position(key, name, position, crate::pipeline::unix_ns());
+    }
+
+    /// Removes positions that others have taken over.
+    pub(crate) fn remove(&self, key: FileKey, names: &[Arc<str>]) {
+        if !names.is_empty() {
+            self.lock().remove_positions(key, names);
+        }
+    }
+
+    /// Returns the epoch of a file's content.
+    pub(crate) fn epoch(&self, key: FileKey) -> u32 {
+        self.lock().epoch(key).unwrap_or(0)
     }
 
     /// Enters that the content of a file is another one; returns its epoch.
-    pub(crate) fn restart(&self, key: FileKey, sink: &str, identity: FileIdentity) -> u32 {
+    pub(crate) fn restart(&self, key: FileKey, name: &str, identity: FileIdentity) -> u32 {
         let mut store = self.lock();
         store.set_identity(key, identity);
-        store.set_position(key, sink, Position::default(), crate::pipeline::unix_ns());
+        store.set_position(key, name, Position::default(), crate::pipeline::unix_ns());
         let epoch = store.epoch(key).unwrap_or(0);
         drop(store);
         self.found_content();
@@ -513,6 +516,25 @@ impl Checkpointer {
             tracing::error!("the thread that writes positions has panicked");
         }
     }
+}
+
+/// Moves the position of a spilled span on to its end, where it is behind; returns whether it was. The
+/// position is that of its route, or the sink's own where an earlier version has stored that alone.
+pub(crate) fn redo_span(store: &mut PositionStore, sink: &str, span: &EnvelopeSpan) -> bool {
+    let route = position_name(sink, &span.source);
+    let stored = store.get(span.key).map(|file| file.positions.as_slice());
+    let has = |name: &str| stored.is_some_and(|all| all.iter().any(|known| *known.sink == *name));
+    let name = if !has(&route) && has(sink) {
+        sink
+    } else {
+        &*route
+    };
+    let position = Position {
+        offset: span.span.end,
+        marker: span.marker,
+        place: span.end_place,
+    };
+    store.redo(span.key, span.epoch, name, position)
 }
 
 fn error_chain(error: &dyn std::error::Error) -> String {

@@ -14,7 +14,8 @@ use tailwater_tailer::{FrameConfig, Patterns, WatchBackend};
 /// Everything that runs: sources, sinks, and the limits they share.
 #[derive(Debug)]
 pub struct EngineConfig {
-    /// Where lines come from. A file that several sources match belongs to the first.
+    /// Where lines come from. A file that several sources match is read
+    /// for each of them.
     pub sources: Vec<SourceConfig>,
     /// Where lines go.
     pub sinks: Vec<SinkConfig>,

@@ -106,6 +106,7 @@ impl Desk {
                 place: span.start_place,
                 lines: span.lines,
                 first_timestamp_ns: span.first_timestamp.0,
+                route: account.name,
             })
         });
         let intent = Intent {
@@ -255,7 +256,7 @@ impl Desk {
                 let cut = self.cut();
                 self.books.settle(&outcomes);
                 let moved = self.ledger.resolve(&taken.batch.spans);
-                self.positions.advance(moved, &self.books);
+                self.positions.advance(moved);
                 drop(cut);
                 if let Copied::Unsynced(seq) = copied {
                     outlet.ack_spilled_quietly(seq, Vec::new());
@@ -277,7 +278,7 @@ impl Desk {
             }
             if evicted.is_whole {
                 let moved = self.ledger.resolve(&evicted.spans);
-                self.positions.advance(moved, &self.books);
+                self.positions.advance(moved);
             }
         }
     }

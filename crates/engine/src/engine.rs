@@ -1,6 +1,7 @@
 //! Starting, reloading and stopping the whole.
 
 use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -21,7 +22,7 @@ use crate::pipeline::{Control, Pipeline, Replay};
 use crate::queue::Budget;
 use crate::route::Plan;
 use crate::stage_metrics::StageMetrics;
-use crate::status::{SinkStatus, Status, TailingStatus};
+use crate::status::{FileStatus, SinkStatus, Status, TailingStatus};
 
 /// How long a status waits for a pipeline thread, which may hang with its file system.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -307,6 +308,11 @@ impl Engine {
     }
 }
 
+/// What files are listed by.
+fn place_of(file: &FileStatus) -> (&Path, u64, &str, &str) {
+    (&file.path, file.inode, &file.sink, &file.source)
+}
+
 /// Reads a number that was stored as a note; 1 where it is none.
 fn number(note: &[u8]) -> u64 {
     let text = std::str::from_utf8(note).ok();
@@ -380,7 +386,7 @@ impl EngineHandle {
         status.files = files.into_iter().flatten().collect();
         status
             .files
-            .sort_unstable_by(|a, b| (&a.path, a.inode, &a.sink).cmp(&(&b.path, b.inode, &b.sink)));
+            .sort_unstable_by(|a, b| place_of(a).cmp(&place_of(b)));
         status.unanswered_workers = unanswered_workers;
         status
     }

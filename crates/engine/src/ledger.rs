@@ -28,6 +28,8 @@ impl Progress {
 #[derive(Clone, Debug)]
 pub(crate) struct Account {
     pub(crate) route: RouteIndex,
+    /// The name that its position is stored under.
+    pub(crate) name: Arc<str>,
     pub(crate) key: FileKey,
     /// Of the file's content in the position store.
     pub(crate) epoch: u32,
@@ -39,7 +41,7 @@ pub(crate) struct Account {
 #[derive(Debug)]
 pub(crate) struct Moved {
     pub(crate) key: FileKey,
-    pub(crate) route: RouteIndex,
+    pub(crate) name: Arc<str>,
     pub(crate) position: Position,
 }
 
@@ -88,6 +90,13 @@ impl Ledger {
             if frontier.pending.is_empty() {
                 frontiers.remove(&cursor);
             }
+        }
+    }
+
+    /// The epoch of a cursor's file has become another.
+    pub(crate) fn set_epoch(&self, cursor: CursorId, epoch: u32) {
+        if let Some(frontier) = self.lock().get_mut(&cursor) {
+            frontier.account.epoch = epoch;
         }
     }
 
@@ -208,10 +217,9 @@ impl Frontier {
         if self.is_closed {
             return None;
         }
-        let Account { key, route, .. } = self.account;
         Some(Moved {
-            key,
-            route,
+            key: self.account.key,
+            name: Arc::clone(&self.account.name),
             position: Position {
                 offset: last.end,
                 marker: last.marker,

@@ -6,9 +6,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tailwater_position_store::{Journal, JournalError, NoteError, Position, PositionStore};
+use tailwater_position_store::{Journal, JournalError, NoteError, PositionStore};
 
 use crate::books::{Books, Outcome};
+use crate::checkpoint::redo_span;
 use crate::envelope::Envelope;
 
 pub use crate::lanes::{DEAD_LETTER_DIRECTORY, SPILL_DIRECTORY};
@@ -73,13 +74,8 @@ impl LaneAccount {
     /// Enters a frame that was made durable and not entered; every frame below `appended` is then.
     pub fn enter(&mut self, envelope: &Envelope, appended: u64) {
         for span in &envelope.spans {
-            let position = Position {
-                offset: span.span.end,
-                marker: span.marker,
-                place: span.end_place,
-            };
             let sink = &*envelope.sink;
-            self.store.redo(span.key, span.epoch, sink, position);
+            redo_span(&mut self.store, sink, span);
             let route = self.books.route(&span.source, sink);
             let records = [(route, u64::from(span.records))];
             self.books.find_spilled(&self.lane, appended, &records);

@@ -1,6 +1,7 @@
 //! One pipeline thread: from files to sealed batches, synchronous from read to encode.
 
 mod held;
+mod inherit;
 mod lane;
 mod replay;
 mod routing;
@@ -14,7 +15,9 @@ use std::time::Instant;
 
 use tailwater_failpoint::failpoint;
 use tailwater_record::CursorId;
-use tailwater_tailer::{Change, Chunk, FrameStats, Framer, Now, ReadBuffer, Step, Tailer, Waker};
+use tailwater_tailer::{
+    Change, Chunk, Cursor, FrameStats, Framer, Now, ReadBuffer, Step, Tailer, Waker,
+};
 
 use self::lane::{Gate, Lane, Seal, Stamps, Taken, enter_stats};
 pub(crate) use self::replay::Replay;
@@ -24,7 +27,7 @@ use crate::config::WhenExceeded;
 use crate::desk::Desk;
 use crate::ledger::Account;
 use crate::rate::Allowance;
-use crate::route::{Plan, Route};
+use crate::route::{Plan, Route, SourceEnd};
 use crate::status::{FileStatus, TailingStatus};
 
 /// Bytes read in one pass over the ready files, before events and controls are looked at again.
@@ -70,6 +73,8 @@ pub(crate) struct Pipeline {
     /// Finished files that wait for their acks: number, and whether the inode is gone.
     finished: BTreeMap<u64, bool>,
     detached: Vec<u32>,
+    /// Tells the cursors of one file apart.
+    next_reader: u32,
     tailing: Arc<Mutex<TailingStatus>>,
 }
 
@@ -122,6 +127,7 @@ impl Pipeline {
             rate_deadline: None,
             finished: BTreeMap::new(),
             detached: Vec::new(),
+            next_reader: 0,
             tailing,
         }
     }
@@ -207,13 +213,14 @@ impl Pipeline {
                     self.finished.insert(id, is_deleted);
                 }
                 Change::Lost {
-                    source,
+                    id,
                     path,
-                    bytes,
+                    lost_bytes,
                     ..
                 } => {
+                    let bytes = lost_bytes.iter().max().copied().unwrap_or(0);
                     tracing::error!(path = %path.display(), bytes, "file is gone before it was read to its end");
-                    self.count_lost(source, bytes);
+                    self.count_lost(id, &lost_bytes);
                 }
                 Change::Missing(file) => {
                     missing += 1;
@@ -298,9 +305,9 @@ impl Pipeline {
     }
 
     fn read_cursor(&mut self, id: u64, index: usize) -> Turn {
-        let Some((sink, content_number)) = self.tailer.file_mut(id).and_then(|file| {
+        let Some((source, sink, content_number)) = self.tailer.file_mut(id).and_then(|file| {
             let cursor = file.cursors.get(index)?;
-            Some((cursor.sink, cursor.route.content_number))
+            Some((cursor.source, cursor.sink, cursor.route.content_number))
         }) else {
             return Turn::Done(0);
         };
@@ -312,7 +319,7 @@ impl Pipeline {
             return Turn::Blocked;
         }
         let now = now();
-        if self.is_too_fast(id, now.instant) {
+        if self.is_too_fast(source, now.instant) {
             return Turn::Blocked;
         }
         failpoint("read");
@@ -334,11 +341,8 @@ impl Pipeline {
         turn
     }
 
-    /// Returns whether the source of a file has been read as fast as it may be.
-    fn is_too_fast(&mut self, id: u64, now: Instant) -> bool {
-        let Some(source) = self.tailer.file_mut(id).map(|file| file.source) else {
-            return false;
-        };
+    /// Returns whether a source has been read as fast as it may be.
+    fn is_too_fast(&mut self, source: usize, now: Instant) -> bool {
         let limiter = self
             .plan
             .sources
@@ -394,13 +398,14 @@ impl Pipeline {
         let is_replay = again.is_some();
         self.take_over_held(id, index);
         let file = self.tailer.file_mut(id)?;
-        let encoding = file.encoding;
-        let source = self.plan.sources.get(file.source)?;
+        let source_index = file.cursors.get(index)?.source;
+        let source = self.plan.sources.get(source_index)?;
+        let encoding = file.encoding(source.frame.encoding);
         let own_limiter = source.rate_limiter.as_deref().filter(|_| !is_replay);
         let shared_limiter = self.plan.shared_limiter.as_deref();
         let own = Gate {
             limiter: own_limiter,
-            allowance: self.allowances.get_mut(file.source)?,
+            allowance: self.allowances.get_mut(source_index)?,
         };
         let shared = Gate {
             limiter: shared_limiter.filter(|_| !is_replay),
@@ -482,17 +487,15 @@ impl Pipeline {
             self.desk.ledger.close(route.cursor);
             route.cursor = CursorId {
                 file: content,
-                sink: cursor.sink,
+                ..route.cursor
             };
-            let Some(lane) = self.plan.lane(cursor.sink) else {
-                continue;
-            };
-            let name = Arc::clone(&lane.outlet.name);
-            let epoch = self.desk.positions.restart(route.key, &name, file.identity);
+            let positions = &self.desk.positions;
+            let epoch = positions.restart(route.key, &route.name, file.identity);
             route.content_number = self.desk.positions.content_number();
             let account = account.map_or_else(
                 || Account {
                     route: route.book,
+                    name: Arc::clone(&route.name),
                     key: route.key,
                     epoch,
                     path: Arc::clone(&path),
@@ -563,17 +566,15 @@ impl Pipeline {
         });
     }
 
-    fn count_lost(&mut self, source: usize, bytes: u64) {
-        let Some(source) = self.plan.sources.get(source) else {
+    fn count_lost(&mut self, id: u64, lost_bytes: &[u64]) {
+        let Some(file) = self.tailer.file_mut(id) else {
             return;
         };
-        for sink in &source.sinks {
-            if let Some(end) = self.plan.lane(*sink) {
-                let book = self.desk.books.route(&source.name, &end.outlet.name);
-                self.desk
-                    .books
-                    .change(book, |books| books.lost_unread_bytes += bytes);
-            }
+        for (index, cursor) in file.cursors.iter().enumerate() {
+            let lost = lost_bytes.get(index).or(lost_bytes.first()).copied();
+            self.desk.books.change(cursor.route.book, |books| {
+                books.lost_unread_bytes += lost.unwrap_or(0);
+            });
         }
     }
 
@@ -581,12 +582,12 @@ impl Pipeline {
         let now = now().instant;
         let mut statuses = Vec::new();
         for file in self.tailer.files() {
-            let Some(source) = self.plan.sources.get(file.source) else {
-                continue;
-            };
             let size_bytes = file.look_at_len().unwrap_or(file.known_len);
             for cursor in &file.cursors {
-                let Some(sink) = self.plan.lane(cursor.sink) else {
+                let (Some(source), Some(sink)) = (
+                    self.plan.sources.get(cursor.source),
+                    self.plan.lane(cursor.sink),
+                ) else {
                     continue;
                 };
                 let oldest = self.desk.ledger.oldest_unresolved(cursor.route.cursor);

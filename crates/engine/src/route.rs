@@ -24,6 +24,8 @@ pub(crate) const MAX_METADATA: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Route {
     pub(crate) cursor: CursorId,
+    /// The name that its position is stored under.
+    pub(crate) name: Arc<str>,
     pub(crate) labels: LabelSet,
     pub(crate) book: RouteIndex,
     pub(crate) key: FileKey,
@@ -101,8 +103,22 @@ pub(crate) struct SourceEnd {
     pub(crate) frame: FrameConfig,
     pub(crate) files: SourceFiles,
     pub(crate) stages: Option<Arc<Stages>>,
-    /// Numbers of the outlets of the lanes it feeds.
-    pub(crate) sinks: Vec<u32>,
+    /// The lanes it feeds.
+    pub(crate) feeds: Vec<Feed>,
+}
+
+/// One source's way to one lane, the same for all files.
+#[derive(Clone, Debug)]
+pub(crate) struct Feed {
+    /// The number of the lane's outlet.
+    pub(crate) lane: u32,
+    /// The name that positions are stored under.
+    pub(crate) name: Arc<str>,
+}
+
+/// Returns the name that positions of a source for a sink are stored under. Neither name holds a `/`.
+pub(crate) fn position_name(sink: &str, source: &str) -> Arc<str> {
+    format!("{sink}/{source}").into()
 }
 
 /// Everything a pipeline thread runs with.
@@ -225,13 +241,15 @@ fn source_end(source: &SourceConfig, config: &EngineConfig, lanes: &[SinkEnd]) -
             patterns: source.patterns.clone(),
             ignore_older: source.ignore_older,
             partial_line_timeout: source.partial_line_timeout,
-            encoding: source.frame.encoding,
         },
         stages: source.stages.clone(),
-        sinks: lane_keys(source, config)
+        feeds: lane_keys(source, config)
             .iter()
             .filter_map(|key| lanes.iter().find(|lane| lane.outlet.key == *key))
-            .map(|lane| lane.outlet.id)
+            .map(|lane| Feed {
+                lane: lane.outlet.id,
+                name: position_name(&lane.outlet.name, &source.name),
+            })
             .collect(),
     }
 }

@@ -256,7 +256,7 @@ impl Spill {
         self.outlet.queue.spilled(batch, is_on_the_wire, || {
             let cut = self.desk.cut();
             let moved = self.desk.ledger.resolve(&batch.spans);
-            self.desk.positions.advance(moved, &self.desk.books);
+            self.desk.positions.advance(moved);
             failpoint("spill_enter");
             let appended = seq.saturating_add(1);
             self.desk.books.spill(&self.outlet.lane, appended, &records);

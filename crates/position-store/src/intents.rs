@@ -11,7 +11,9 @@ use std::sync::Arc;
 use tailwater_durable::{AppendFile, Storage, StorageError};
 use tailwater_record::Marker;
 
-use self::record::{HEADER_FRAME_BYTES, Header, MAX_SINK_BYTES, MAX_SPANS, frame_bytes};
+use self::record::{
+    HEADER_FRAME_BYTES, Header, MAX_ROUTES_BYTES, MAX_SINK_BYTES, MAX_SPANS, frame_bytes,
+};
 use crate::names;
 use crate::state::{FileKey, PositionStore};
 
@@ -47,6 +49,9 @@ pub struct IntentSpan {
     pub lines: u32,
     /// The timestamp that the first of them was given, in nanoseconds since the epoch.
     pub first_timestamp_ns: u64,
+    /// The name that the position of its reader is stored under; empty for the sink's, as in an intent
+    /// that was written before there were several.
+    pub route: Arc<str>,
 }
 
 /// What a batch is made of.
@@ -64,12 +69,13 @@ pub struct Intent {
 
 impl Intent {
     /// Returns the spans that the positions do not yet cover: those whose file is known in the same
-    /// epoch and whose end is beyond the sink's position in it. A span that is covered in part is
-    /// returned as a whole; where the sink has no position all are.
+    /// epoch and whose end is beyond its reader's position in it. A span that is covered in part is
+    /// returned as a whole; where its reader has no position all are.
     pub fn live_spans(&self, store: &PositionStore) -> Vec<IntentSpan> {
         let is_live = |span: &&IntentSpan| {
             let is_known = store.epoch(span.key) == Some(span.epoch);
-            let position = store.position(span.key, &self.sink);
+            let name = Some(&span.route).filter(|route| !route.is_empty());
+            let position = store.position(span.key, name.unwrap_or(&self.sink));
             is_known
                 && span.start < span.end
                 && position.is_none_or(|position| span.end > position.offset)
@@ -123,6 +129,14 @@ pub enum IntentError {
     SinkTooLong {
         /// Its length.
         sink_bytes: usize,
+        /// The limit.
+        max_bytes: usize,
+    },
+    /// The names that its spans are stored under are too long together.
+    #[error("the names of the routes have {route_bytes} bytes, the limit is {max_bytes}")]
+    RoutesTooLong {
+        /// Their length.
+        route_bytes: usize,
         /// The limit.
         max_bytes: usize,
     },
@@ -249,6 +263,13 @@ impl Intents {
             return Err(IntentError::SinkTooLong {
                 sink_bytes: intent.sink.len(),
                 max_bytes: MAX_SINK_BYTES,
+            });
+        }
+        let route_bytes = record::route_bytes(intent);
+        if route_bytes > MAX_ROUTES_BYTES {
+            return Err(IntentError::RoutesTooLong {
+                route_bytes,
+                max_bytes: MAX_ROUTES_BYTES,
             });
         }
         if self.live.len() >= self.limits.max_live && !self.live.contains_key(&intent.batch) {

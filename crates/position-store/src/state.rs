@@ -33,10 +33,11 @@ pub struct Position {
     pub place: u8,
 }
 
-/// A sink's position in a file.
+/// A reader's position in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredPosition {
-    /// The sink's key in the configuration.
+    /// The name it is stored under: opaque here. The engine writes the sink's key in the configuration,
+    /// `/` and the source's key; earlier versions, and imports, the sink's key alone.
     pub sink: Arc<str>,
     /// How far it is.
     pub position: Position,
@@ -335,6 +336,25 @@ impl PositionStore {
         let grown_bytes = file_bytes(&entry.file).saturating_sub(bytes_before);
         self.live_bytes = self.live_bytes.saturating_add(grown_bytes);
         self.dirty_positions.insert((key, sink));
+    }
+
+    /// Removes positions of a file by their names, which raises its epoch where there was one: what was
+    /// noted of the file under the epoch before is void. In memory at once; durable once the next group
+    /// is.
+    pub fn remove_positions(&mut self, key: FileKey, sinks: &[Arc<str>]) {
+        let Some(mut entry) = self.take(key) else {
+            return;
+        };
+        let count = entry.file.positions.len();
+        entry
+            .file
+            .positions
+            .retain(|stored| !sinks.contains(&stored.sink));
+        if entry.file.positions.len() < count {
+            entry.raise_epoch();
+            self.dirty_files.insert(key);
+        }
+        self.put(entry);
     }
 
     /// Moves a position on to where something else that is durable already has it, at the start: only

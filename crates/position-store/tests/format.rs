@@ -150,6 +150,7 @@ fn intent(batch: u64, spans: u64) -> Intent {
         place: 0x55,
         records: 0x66,
         first_timestamp_ns: 0x77 + number,
+        route: "".into(),
     };
     Intent {
         batch,
@@ -213,4 +214,38 @@ fn intents_are_laid_out_as_documented() {
     assert_eq!(record[73..77], 0x66_u32.to_le_bytes(), "records");
     assert_eq!(record[77..85], 0x77_u64.to_le_bytes(), "first timestamp");
     assert_eq!(record[85..89], *b"TWF1");
+}
+
+#[test]
+fn intents_with_routes_are_laid_out_as_documented() {
+    let storage = CrashStorage::new();
+    let (mut intents, _) =
+        Intents::open(Arc::new(storage.clone()), IntentLimits::default()).unwrap();
+    let mut routed = intent(2, 3);
+    let routes = ["central/web", "", "central/app"];
+    for (span, route) in routed.spans.iter_mut().zip(routes) {
+        span.route = route.into();
+    }
+    intents.append(routed.clone()).unwrap();
+    let bytes = storage
+        .live("intents-00000000000000000001.journal")
+        .unwrap();
+    assert_eq!(intents.len_bytes(), bytes.len() as u64);
+    let record = &bytes[33..];
+    assert_eq!(record[12], 3, "kind");
+    assert_eq!(record[13..21], 2_u64.to_le_bytes(), "batch");
+    assert_eq!(record[27..34], *b"central");
+    assert_eq!(record[34..36], 3_u16.to_le_bytes(), "number of routes");
+    assert_eq!(record[36..38], 0_u16.to_le_bytes(), "length of a route");
+    assert_eq!(record[38..51], *b"\x0b\x00central/app");
+    assert_eq!(record[51..64], *b"\x0b\x00central/web");
+    assert_eq!(record[64..66], 2_u16.to_le_bytes(), "index of the route");
+    assert_eq!(record[66..74], 0x11_u64.to_le_bytes(), "key");
+    assert_eq!(
+        record[117..119],
+        0_u16.to_le_bytes(),
+        "index of the next route"
+    );
+    let (_, recovery) = Intents::open(Arc::new(storage), IntentLimits::default()).unwrap();
+    assert_eq!(recovery.intents, [routed]);
 }

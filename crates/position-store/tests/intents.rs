@@ -41,6 +41,7 @@ fn intent(batch: u64) -> Intent {
         place: 2,
         lines: 7,
         first_timestamp_ns: batch.wrapping_add(1_700_000_000_000_000_000),
+        route: if key == 0 { "" } else { "central/app" }.into(),
     };
     Intent {
         batch,

@@ -8,13 +8,15 @@ use crate::LabelSet;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FileId(pub u64);
 
-/// One sink's reader in one file: what a position belongs to.
+/// One reader in one file, of a source for a sink: what a position belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CursorId {
     /// The file that is read.
     pub file: FileId,
     /// The sink that the lines go to: its index in the running configuration.
     pub sink: u32,
+    /// Tells the readers of several sources apart that feed one sink; never reused within a file.
+    pub reader: u32,
 }
 
 /// The half-open range `[start, end)` of byte offsets in one file.

@@ -265,7 +265,7 @@ impl<R> crate::Tailer<R> {
     fn find_files(&mut self, id: DirId, difference: &Difference, now: Now) {
         for (name, inode) in difference.fresh_files() {
             let path = difference.path_of(name);
-            let Some(source) = self.source_of(&path) else {
+            let Some(matched) = self.matched(&path) else {
                 continue;
             };
             if let Some(&tail) = self.by_inode.get(&(difference.device, inode)) {
@@ -275,8 +275,8 @@ impl<R> crate::Tailer<R> {
             if self.is_excluded(&path) {
                 continue;
             }
-            match self.open_listed(id, name, inode, source, now) {
-                Ok(Some(opened)) => self.follow_as(id, name, opened, path, source, false, now),
+            match self.open_listed(id, name, inode, matched, now) {
+                Ok(Some(opened)) => self.follow_as(id, name, opened, path, false, now),
                 // Too old: the next write makes it young. Or gone: the next listing tells where.
                 Ok(None) => {}
                 Err(error) => {

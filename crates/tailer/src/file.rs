@@ -45,11 +45,13 @@ impl ReadBuffer {
     }
 }
 
-/// One sink's reader in a file.
+/// One route's reader in a file: of one source, for one sink.
 ///
 /// `R` is what the engine keeps beside it.
 #[derive(Debug)]
 pub struct Cursor<R> {
+    /// Index of the source whose lines it makes.
+    pub source: usize,
     /// Index of the sink.
     pub sink: u32,
     /// The next byte to frame.
@@ -68,8 +70,9 @@ pub struct Cursor<R> {
 
 impl<R> Cursor<R> {
     /// Starts a cursor.
-    pub fn new(sink: u32, offset: u64, marker: Marker, route: R) -> Self {
+    pub fn new(source: usize, sink: u32, offset: u64, marker: Marker, route: R) -> Self {
         Self {
+            source,
             sink,
             offset,
             marker,
@@ -92,8 +95,6 @@ pub struct TailedFile<R> {
     pub id: TailId,
     /// Its number for the books: a new one after each truncation.
     pub content: FileId,
-    /// Index of the source it belongs to.
-    pub source: usize,
     /// The path it was found under; lines keep it as their label after a rename. Shared with whoever
     /// needs it: paths are most of what an idle file costs.
     pub path: Arc<Path>,
@@ -101,9 +102,9 @@ pub struct TailedFile<R> {
     pub current: Option<Arc<Path>>,
     /// Who it is.
     pub identity: FileIdentity,
-    /// How its bytes are read as text.
-    pub encoding: ResolvedEncoding,
-    /// One reader per sink.
+    /// How its byte order mark says that its bytes are read as text.
+    pub(crate) mark: ResolvedEncoding,
+    /// One reader per source and sink.
     pub cursors: Vec<Cursor<R>>,
     /// Largest size seen.
     pub known_len: u64,
@@ -133,7 +134,7 @@ pub enum Step<'b> {
     Chunk(Chunk<'b>),
     /// Nothing new; the file comes back when something is written.
     AtEnd,
-    /// The generation before it is not finished for this sink.
+    /// The generation before it is not finished for this source and sink.
     Gated,
     /// The content is another one: truncated or replaced. Every cursor starts at 0.
     Replaced {
@@ -194,8 +195,6 @@ pub struct ReadRules {
     pub rotate_wait: Duration,
     /// An unterminated line of a live file is sent after this time, if at all.
     pub partial_line_timeout: Option<Duration>,
-    /// How the bytes are to be read as text.
-    pub encoding: Encoding,
 }
 
 impl<R> TailedFile<R> {
@@ -225,6 +224,11 @@ impl<R> TailedFile<R> {
     /// Returns the generation after it, where that was found.
     pub fn successor(&self) -> Option<TailId> {
         self.successor
+    }
+
+    /// Returns how its bytes are read as text where a source says so.
+    pub fn encoding(&self, configured: Encoding) -> ResolvedEncoding {
+        configured.resolve_marked(self.mark)
     }
 
     /// Returns whether its descriptor is open.
@@ -322,7 +326,7 @@ impl<R> TailedFile<R> {
         }
         if offset == 0 {
             // It may have been found before it had a byte order mark, or is another content by now.
-            self.encoding = rules.encoding.resolve(all);
+            self.mark = Encoding::Auto.resolve(all);
         }
         let end_offset = start.saturating_add(read as u64);
         if end_offset > self.known_len {
@@ -435,7 +439,7 @@ impl<R> TailedFile<R> {
 ///
 /// # Errors
 /// Those of reading the file.
-pub fn seek_end<R>(file: &TailedFile<R>) -> io::Result<(u64, Marker)> {
+pub fn seek_end<R>(file: &TailedFile<R>, encoding: Encoding) -> io::Result<(u64, Marker)> {
     let Some(descriptor) = &file.descriptor else {
         return Err(io::ErrorKind::NotFound.into());
     };
@@ -449,10 +453,11 @@ pub fn seek_end<R>(file: &TailedFile<R>) -> io::Result<(u64, Marker)> {
     tail.truncate(read);
     let earliest = tail.len().saturating_sub(usize::from(WINDOW_BYTES)) & !1;
     let searched = tail.get(earliest..).unwrap_or_default();
-    let within = match file.encoding.end_of_last_line(searched) {
+    let encoding = file.encoding(encoding);
+    let within = match encoding.end_of_last_line(searched) {
         Some(end) => earliest + end,
         // Nothing but one long line, or its beginning: whole units of it.
-        None => tail.len() - tail.len() % file.encoding.unit_bytes(),
+        None => tail.len() - tail.len() % encoding.unit_bytes(),
     };
     let before = tail.get(..within).unwrap_or_default();
     Ok((start.saturating_add(within as u64), Marker::of_tail(before)))

@@ -76,14 +76,21 @@ impl Encoding {
     /// `head` holds the first 2 bytes at least where the file has them: an empty or one-byte head has
     /// no mark and resolves to UTF-8, so a file that grows is resolved again.
     pub fn resolve(self, head: &[u8]) -> ResolvedEncoding {
+        let marked = if head.starts_with(ResolvedEncoding::Utf16Le.mark()) {
+            ResolvedEncoding::Utf16Le
+        } else if head.starts_with(ResolvedEncoding::Utf16Be.mark()) {
+            ResolvedEncoding::Utf16Be
+        } else {
+            ResolvedEncoding::Utf8
+        };
+        self.resolve_marked(marked)
+    }
+
+    /// Decides the encoding of a file whose byte order mark, or the lack of one, says `marked`.
+    pub fn resolve_marked(self, marked: ResolvedEncoding) -> ResolvedEncoding {
         match self {
-            Self::Auto if head.starts_with(ResolvedEncoding::Utf16Le.mark()) => {
-                ResolvedEncoding::Utf16Le
-            }
-            Self::Auto if head.starts_with(ResolvedEncoding::Utf16Be.mark()) => {
-                ResolvedEncoding::Utf16Be
-            }
-            Self::Auto | Self::Utf8 => ResolvedEncoding::Utf8,
+            Self::Auto => marked,
+            Self::Utf8 => ResolvedEncoding::Utf8,
             Self::Utf16Le => ResolvedEncoding::Utf16Le,
             Self::Utf16Be => ResolvedEncoding::Utf16Be,
         }

@@ -14,7 +14,6 @@ use tailwater_record::{FileId, Fingerprint, Marker};
 
 use crate::directory::{Directory, TailId, is_remote, mount_table};
 use crate::file::{ReadBuffer, ReadRules, Step, TailedFile};
-use crate::frame::Encoding;
 use crate::open::{AllowedRoots, OpenError, open_log};
 use crate::pattern::Patterns;
 use crate::watch::{DirId, Heard, Waker, Watch, WatchBackend};
@@ -55,8 +54,13 @@ pub struct SourceFiles {
     pub ignore_older: Option<Duration>,
     /// An unterminated line of a live file is sent after this time, if at all.
     pub partial_line_timeout: Option<Duration>,
-    /// How their bytes are read as text.
-    pub encoding: Encoding,
+}
+
+/// What the sources that a path matches say together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Matched {
+    /// The longest of their limits, none where one of them has none.
+    pub(crate) ignore_older: Option<Duration>,
 }
 
 /// What the position store remembers of a file.
@@ -106,12 +110,12 @@ pub enum Change {
     },
     /// Bytes that were seen can no longer be read.
     Lost {
-        /// Index of the source.
-        source: usize,
+        /// Its number.
+        id: TailId,
         /// The path it was found under.
         path: PathBuf,
-        /// How many, as far as is known.
-        bytes: u64,
+        /// How many of each cursor, in order, as far as is known; one where it had none yet.
+        lost_bytes: Vec<u64>,
         /// Why.
         reason: LossReason,
     },
@@ -406,13 +410,10 @@ impl<R> Tailer<R> {
         let Some(file) = self.files.get_mut(&id) else {
             return Step::AtEnd;
         };
-        let source = self.sources.get(file.source);
+        let reader = file.cursors.get(cursor);
+        let source = reader.and_then(|reader| self.sources.get(reader.source));
         let partial_line_timeout = source.and_then(|source| source.partial_line_timeout);
-        let encoding = source.map_or(Encoding::Auto, |source| source.encoding);
-        let was_drained = file
-            .cursors
-            .get(cursor)
-            .is_some_and(|cursor| cursor.is_drained);
+        let was_drained = reader.is_some_and(|reader| reader.is_drained);
         let step = file.read(
             cursor,
             buffer,
@@ -420,7 +421,6 @@ impl<R> Tailer<R> {
             ReadRules {
                 rotate_wait,
                 partial_line_timeout,
-                encoding,
             },
         );
         if matches!(step, Step::Replaced { .. }) {
@@ -493,11 +493,24 @@ impl<R> Tailer<R> {
         self.is_initial = true;
     }
 
-    /// Returns the source that a path belongs to: the first that matches.
-    pub fn source_of(&self, path: &Path) -> Option<usize> {
-        self.sources
-            .iter()
-            .position(|source| source.patterns.matches(path))
+    /// Returns the sources whose files a path is one of: each of them gets every line.
+    pub fn sources_of(&self, path: &Path) -> impl Iterator<Item = usize> {
+        let sources = self.sources.iter().enumerate();
+        sources
+            .filter(|(_, source)| source.patterns.matches(path))
+            .map(|(index, _)| index)
+    }
+
+    /// Returns what the sources of a path say together; `None` where it matches none.
+    pub(crate) fn matched(&self, path: &Path) -> Option<Matched> {
+        let mut sources = self.sources_of(path);
+        let limit_of = |index: usize| self.sources.get(index)?.ignore_older;
+        let mut ignore_older = limit_of(sources.next()?);
+        for source in sources {
+            // A file that one of them wants is read.
+            ignore_older = ignore_older.zip(limit_of(source)).map(|(a, b)| a.max(b));
+        }
+        Some(Matched { ignore_older })
     }
 
     pub(crate) fn is_mine(&self, dir: &Path) -> bool {
@@ -513,12 +526,13 @@ impl<R> Tailer<R> {
         let Some(file) = self.files.get(&id) else {
             return false;
         };
-        let Some(sink) = file.cursors.get(cursor).map(|cursor| cursor.sink) else {
+        let Some(cursor) = file.cursors.get(cursor) else {
             return false;
         };
         let before = file.predecessor.and_then(|before| self.files.get(&before));
+        let mut readers = before.into_iter().flat_map(|before| &before.cursors);
         let reader =
-            before.and_then(|before| before.cursors.iter().find(|cursor| cursor.sink == sink));
+            readers.find(|reader| (reader.source, reader.sink) == (cursor.source, cursor.sink));
         reader.is_some_and(|reader| !reader.is_drained)
     }
 

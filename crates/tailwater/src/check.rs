@@ -85,7 +85,7 @@ impl Total {
 /// What a source is looked at with.
 struct View<'a> {
     config: &'a Config,
-    /// The sources before it: a file belongs to the first that matches.
+    /// The sources before it, which may read the same files.
     earlier: &'a [SourceConfig],
     roots: &'a AllowedRoots,
 }
@@ -101,17 +101,9 @@ impl View<'_> {
         let (found, errors) = walk(&source.patterns, MAX_WALKED_ENTRIES);
         self.explain_patterns(source, &found, out)?;
         let mut own = Total::default();
-        let mut taken = 0_usize;
+        let mut shared = 0_usize;
         let mut refused = Vec::new();
         for file in found.iter().filter(|file| !self.is_own_file(&file.path)) {
-            if self
-                .earlier
-                .iter()
-                .any(|source| source.patterns.matches(&file.path))
-            {
-                taken += 1;
-                continue;
-            }
             if let Err(error) = open_log(&file.path, self.roots) {
                 refused.push(error.to_string());
                 continue;
@@ -125,17 +117,19 @@ impl View<'_> {
                 )?;
             }
             own.add(file);
-            total.add(file);
+            let mut earlier = self.earlier.iter();
+            if earlier.any(|source| source.patterns.matches(&file.path)) {
+                shared += 1;
+            } else {
+                total.add(file);
+            }
         }
         if own.files > MAX_LISTED_FILES {
             writeln!(out, "  … and {} more", own.files - MAX_LISTED_FILES)?;
         }
         writeln!(out, "  {} now", own.words())?;
-        if taken > 0 {
-            writeln!(
-                out,
-                "  {taken} more belong to a source above, which matches them too"
-            )?;
+        if shared > 0 {
+            writeln!(out, "  {shared} of them for a source above as well")?;
         }
         print_some(out, "not readable: ", refused.iter().map(String::as_str))?;
         let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();

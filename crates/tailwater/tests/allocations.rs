@@ -70,6 +70,7 @@ fn take_chunk(
         CursorId {
             file: FileId(1),
             sink: 0,
+            reader: 0,
         },
         0,
         0,

@@ -123,9 +123,10 @@ source first
   goes to out, tenant shop
 
 source rest
+         5 B  ROOT/a.log
        2 KiB  ROOT/b.log
-  1 file, 2 KiB now
-  1 more belong to a source above, which matches them too
+  2 files, 2 KiB now
+  1 of them for a source above as well
   goes to out
 
 sink out

@@ -115,7 +115,7 @@ impl Pipeline {
         let Some(workshop) = self.workshops.get_mut(workshop) else {
             return false;
         };
-        let sink = workshop.sink;
+        let (source, sink) = (workshop.source, workshop.sink);
         let Some(file) = self
             .tailer
             .file_mut(id)
@@ -124,7 +124,8 @@ impl Pipeline {
             return true;
         };
         let mut cursors = file.cursors.iter();
-        let is_drained = cursors.any(|cursor| cursor.sink == sink && cursor.is_drained);
+        let is_drained = cursors
+            .any(|cursor| cursor.source == source && cursor.sink == sink && cursor.is_drained);
         let has_successor = file.successor().is_some();
         is_drained && workshop.is_overdue(content, has_successor, now().instant)
     }

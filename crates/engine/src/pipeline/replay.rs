@@ -79,7 +79,7 @@ impl Pipeline {
             let before = intent.spans.len();
             let (found, missing): (Vec<_>, Vec<_>) = std::mem::take(&mut intent.spans)
                 .into_iter()
-                .partition(|span| places.contains_key(&(span.key, Arc::clone(&intent.sink))));
+                .partition(|span| places.contains_key(&place_key(span, &intent.sink)));
             let is_whole = intent.is_whole && !is_late && found.len() == before;
             if !found.is_empty() {
                 self.replay_intent(&intent, &found, is_whole, &places, now.instant);
@@ -95,7 +95,8 @@ impl Pipeline {
         self.replay.intents = left;
     }
 
-    /// Returns the cursors of some files by file and sink.
+    /// Returns the cursors of some files by file and route. The first one of a sink also stands for the
+    /// sink alone: intents of earlier versions name no route.
     fn places(&mut self, files: &[u64]) -> HashMap<(FileKey, Arc<str>), Place> {
         let mut places = HashMap::new();
         for id in files {
@@ -103,9 +104,11 @@ impl Pipeline {
                 continue;
             };
             for (index, cursor) in file.cursors.iter().enumerate() {
+                let (key, name) = (cursor.route.key, Arc::clone(&cursor.route.name));
+                places.insert((key, name), (file.id, index));
                 if let Some(lane) = self.plan.lane(cursor.sink) {
-                    let name = Arc::clone(&lane.outlet.name);
-                    places.insert((cursor.route.key, name), (file.id, index));
+                    let sink = Arc::clone(&lane.outlet.name);
+                    places.entry((key, sink)).or_insert((file.id, index));
                 }
             }
         }
@@ -123,7 +126,7 @@ impl Pipeline {
         let mut slots: Vec<usize> = Vec::new();
         let mut is_same = is_whole;
         for span in spans {
-            let place = places.get(&(span.key, Arc::clone(&intent.sink)));
+            let place = places.get(&place_key(span, &intent.sink));
             let slot = place.and_then(|place| self.replay_span(*place, span, intent.step, now));
             match slot {
                 Some(slot) if !slots.contains(&slot) => slots.push(slot),
@@ -202,4 +205,14 @@ impl Pipeline {
         file.consume(index, offset, chunk.marker_at(offset), false, now);
         Some(offset)
     }
+}
+
+/// Returns what the cursor of a span is found by.
+fn place_key(span: &IntentSpan, sink: &Arc<str>) -> (FileKey, Arc<str>) {
+    let name = if span.route.is_empty() {
+        sink
+    } else {
+        &span.route
+    };
+    (span.key, Arc::clone(name))
 }

@@ -1,95 +1,135 @@
 //! Giving files their cursors, and cursors their way.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use tailwater_position_store::{FileKey, Position};
-use tailwater_record::{CursorId, LabelSet, Marker};
+use tailwater_record::{CursorId, LabelSet};
 use tailwater_tailer::file::seek_end;
 use tailwater_tailer::{Cursor, FrameState, Now, ReadBuffer};
 
+use super::inherit::{Stored, starts};
 use super::slot::Slot;
 use super::staged::Workshop;
 use super::{Pipeline, unix_ns};
 use crate::config::ReadFrom;
 use crate::ledger::{Account, Progress};
 use crate::rate::Allowance;
-use crate::route::{Plan, Route, SinkEnd, SourceEnd, labels_of, with_labels};
+use crate::route::{Feed, Plan, Route, SinkEnd, SourceEnd, labels_of, with_labels};
+
+/// A route of a file: the index of its source, and its way to its lane.
+type FileRoute = (usize, Feed);
 
 impl Pipeline {
-    /// Gives a new file a cursor for each sink of its source, where earlier runs left off.
+    /// Gives a new file a cursor for each route of its sources, where earlier runs left off.
     pub(super) fn open_cursors(&mut self, id: u64, at_start: bool, now: Now) {
         let Some(file) = self.tailer.file_mut(id) else {
             return;
         };
-        let Some(source) = self.plan.sources.get(file.source) else {
-            return;
-        };
-        let sinks = source.sinks.clone();
-        let is_new_to_a_known_host = at_start && self.desk.positions.was_empty();
-        let start = match source.read_from {
-            ReadFrom::End if is_new_to_a_known_host && !file.is_rotated() => seek_end(file).ok(),
-            ReadFrom::End | ReadFrom::Beginning => None,
-        };
+        let path = Arc::clone(&file.path);
         let (key, stored) = self.desk.positions.recall(file, now.unix_ns);
         let Some(key) = key else { return };
         file.identity_changed = false;
-        for sink in sinks {
-            self.open_cursor(id, sink, key, &stored, start);
-        }
+        let routes = self.routes_of(&path);
+        let is_new_to_a_known_host = at_start && self.desk.positions.was_empty();
+        self.open_routes(id, key, &stored, &routes, is_new_to_a_known_host);
         if let Some(file) = self.tailer.file_mut(id) {
             file.drop_head();
         }
         self.tailer.push_ready(id);
     }
 
+    /// Returns the routes of the files under a path.
+    fn routes_of(&self, path: &Path) -> Vec<FileRoute> {
+        let sources = self.tailer.sources_of(path);
+        let feeds = sources.filter_map(|index| Some((index, &self.plan.sources.get(index)?.feeds)));
+        feeds
+            .flat_map(|(index, feeds)| feeds.iter().map(move |feed| (index, feed.clone())))
+            .collect()
+    }
+
+    /// Opens a cursor for each route that has none.
+    fn open_routes(
+        &mut self,
+        id: u64,
+        key: FileKey,
+        stored: &Stored,
+        routes: &[FileRoute],
+        is_new_to_a_known_host: bool,
+    ) {
+        let names: Vec<&Arc<str>> = routes.iter().map(|(_, feed)| &feed.name).collect();
+        let starts = starts(stored, &names);
+        for ((source, feed), known) in routes.iter().zip(starts.positions) {
+            if self.cursor_of(id, feed).is_some() {
+                continue;
+            }
+            let end = match known {
+                None if is_new_to_a_known_host => self.start_at_end(id, *source),
+                None | Some(_) => None,
+            };
+            let position = known.or(end).unwrap_or_default();
+            self.open_cursor(id, *source, feed, key, position);
+        }
+        // The heirs are entered first: whatever a checkpoint holds, nothing is sent from the start.
+        self.desk.positions.remove(key, &starts.taken_over);
+        let epoch = self.desk.positions.epoch(key);
+        if let Some(file) = self.tailer.file_mut(id) {
+            let cursors = file.cursors.iter();
+            cursors.for_each(|cursor| self.desk.ledger.set_epoch(cursor.route.cursor, epoch));
+        }
+    }
+
+    /// Returns which cursor of a file is that of a route.
+    fn cursor_of(&mut self, id: u64, feed: &Feed) -> Option<usize> {
+        let mut cursors = self.tailer.file_mut(id)?.cursors.iter();
+        cursors.position(|cursor| is_cursor_of(cursor, feed))
+    }
+
+    /// Returns the end of a file, where its source begins there.
+    fn start_at_end(&mut self, id: u64, source: usize) -> Option<Position> {
+        let source = self.plan.sources.get(source)?;
+        let file = self.tailer.file_mut(id)?;
+        if source.read_from != ReadFrom::End || file.is_rotated() {
+            return None;
+        }
+        let (offset, marker) = seek_end(file, source.frame.encoding).ok()?;
+        Some(Position {
+            offset,
+            marker,
+            place: 0,
+        })
+    }
+
     fn open_cursor(
         &mut self,
         id: u64,
-        sink: u32,
+        source_index: usize,
+        feed: &Feed,
         key: FileKey,
-        stored: &[(Arc<str>, Position)],
-        start: Option<(u64, Marker)>,
+        position: Position,
     ) {
-        let Some(name) = self
-            .plan
-            .lane(sink)
-            .map(|lane| Arc::clone(&lane.outlet.name))
-        else {
+        let Some(slot) = self.slot_of(feed.lane) else {
             return;
         };
-        let Some(slot) = self.slot_of(sink) else {
+        let workshop = self.workshop_of(source_index, feed.lane);
+        let (Some(file), Some(source), Some(lane)) = (
+            self.tailer.file_mut(id),
+            self.plan.sources.get(source_index),
+            self.plan.lane(feed.lane),
+        ) else {
             return;
         };
-        let source = self.tailer.file_mut(id).map(|file| file.source);
-        let workshop = source.and_then(|source| self.workshop_of(source, sink));
-        let Some(file) = self.tailer.file_mut(id) else {
-            return;
-        };
-        let (Some(source), Some(end)) = (self.plan.sources.get(file.source), self.plan.lane(sink))
-        else {
-            return;
-        };
-        let known = stored
-            .iter()
-            .find(|(stored, _)| *stored == name)
-            .map(|(_, position)| *position);
-        let position = match (known, start) {
-            (Some(position), _) => position,
-            (None, Some((offset, marker))) => Position {
-                offset,
-                marker,
-                place: 0,
-            },
-            (None, None) => Position::default(),
-        };
+        self.next_reader = self.next_reader.wrapping_add(1);
         let cursor = CursorId {
             file: file.content,
-            sink,
+            sink: feed.lane,
+            reader: self.next_reader,
         };
         let route = Route {
             cursor,
-            labels: route_labels(source, end, &file.path),
-            book: self.desk.books.route(&source.name, &name),
+            name: Arc::clone(&feed.name),
+            labels: route_labels(source, lane, &file.path),
+            book: self.desk.books.route(&source.name, &lane.outlet.name),
             key,
             content_number: self.desk.positions.content_number(),
             progress: Arc::new(Progress::default()),
@@ -97,16 +137,18 @@ impl Pipeline {
             workshop,
             read_lines: 0,
         };
-        let epoch = self.desk.positions.remember(key, &name, position);
+        self.desk.positions.remember(key, &feed.name, position);
         let account = Account {
             route: route.book,
+            name: Arc::clone(&feed.name),
             key,
-            epoch,
+            epoch: self.desk.positions.epoch(key),
             path: Arc::clone(&file.path),
             progress: Arc::clone(&route.progress),
         };
         self.desk.ledger.open(cursor, account, position.offset);
-        let mut cursor = Cursor::new(sink, position.offset, position.marker, route);
+        let (offset, marker) = (position.offset, position.marker);
+        let mut cursor = Cursor::new(source_index, feed.lane, offset, marker, route);
         cursor.frame = FrameState::from_code(position.place);
         file.cursors.push(cursor);
     }
@@ -171,58 +213,46 @@ impl Pipeline {
         let Some(path) = self.tailer.file_mut(id).map(|file| Arc::clone(&file.path)) else {
             return;
         };
-        let Some(source_index) = self.tailer.source_of(&path) else {
-            if let Some(file) = self.tailer.file_mut(id) {
-                file.cursors
-                    .iter()
-                    .for_each(|cursor| self.desk.ledger.close(cursor.route.cursor));
-            }
-            self.finished.remove(&id);
-            self.tailer.release(id);
-            return;
-        };
+        let is_followed = self.tailer.sources_of(&path).next().is_some();
+        let routes = self.routes_of(&path);
         let Some(file) = self.tailer.file_mut(id) else {
             return;
         };
-        file.source = source_index;
-        let Some(source) = self.plan.sources.get(source_index) else {
-            return;
-        };
-        let sinks = source.sinks.clone();
         let ledger = &self.desk.ledger;
         file.cursors.retain(|cursor| {
-            let stays = sinks.contains(&cursor.sink);
+            let stays = routes.iter().any(|(_, feed)| is_cursor_of(cursor, feed));
             if !stays {
                 ledger.close(cursor.route.cursor);
             }
             stays
         });
-        let now_ns = unix_ns();
-        let (key, stored) = self.desk.positions.recall(file, now_ns);
-        for sink in sinks {
-            let kept = self
+        if !is_followed {
+            self.finished.remove(&id);
+            self.tailer.release(id);
+            return;
+        }
+        let (key, stored) = self.desk.positions.recall(file, unix_ns());
+        for (source, feed) in &routes {
+            let Some(index) = self.cursor_of(id, feed) else {
+                continue;
+            };
+            let slot = self.slot_of(feed.lane).unwrap_or(0);
+            let workshop = self.workshop_of(*source, feed.lane);
+            if let Some(cursor) = self
                 .tailer
                 .file_mut(id)
-                .and_then(|file| file.cursors.iter().position(|cursor| cursor.sink == sink));
-            match (kept, key) {
-                (Some(index), _) => {
-                    let slot = self.slot_of(sink).unwrap_or(0);
-                    let workshop = self.workshop_of(source_index, sink);
-                    if let Some(cursor) = self
-                        .tailer
-                        .file_mut(id)
-                        .and_then(|file| file.cursors.get_mut(index))
-                        && let Some(source) = self.plan.sources.get(source_index)
-                        && let Some(end) = self.plan.lane(sink)
-                    {
-                        cursor.route.labels = route_labels(source, end, &path);
-                        cursor.route.batch = slot;
-                        cursor.route.workshop = workshop;
-                    }
-                }
-                (None, Some(key)) => self.open_cursor(id, sink, key, &stored, None),
-                (None, None) => {}
+                .and_then(|file| file.cursors.get_mut(index))
+                && let Some(source_end) = self.plan.sources.get(*source)
+                && let Some(lane) = self.plan.lane(feed.lane)
+            {
+                cursor.source = *source;
+                cursor.route.labels = route_labels(source_end, lane, &path);
+                cursor.route.batch = slot;
+                cursor.route.workshop = workshop;
             }
+        }
+        if let Some(key) = key {
+            self.open_routes(id, key, &stored, &routes, false);
         }
         self.tailer.push_ready(id);
     }
@@ -238,7 +268,8 @@ impl Pipeline {
                 };
                 for cursor in &mut file.cursors {
                     let id = cursor.route.cursor;
-                    if id.file == content && id.sink == workshop.sink {
+                    let is_its = cursor.source == workshop.source && id.sink == workshop.sink;
+                    if id.file == content && is_its {
                         cursor.offset = place.offset;
                         cursor.marker = place.marker;
                         cursor.frame = FrameState::from_code(place.code);
@@ -259,4 +290,9 @@ fn route_labels(source: &SourceEnd, end: &SinkEnd, path: &std::path::Path) -> La
         return labels;
     }
     with_labels(&labels, &end.labels)
+}
+
+/// Returns whether a cursor is that of a route.
+fn is_cursor_of(cursor: &Cursor<Route>, feed: &Feed) -> bool {
+    cursor.sink == feed.lane && cursor.route.name == feed.name
 }

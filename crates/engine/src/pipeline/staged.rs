@@ -74,7 +74,7 @@ impl Workshop {
     pub(super) fn new(index: usize, source: &SourceEnd, end: &SinkEnd) -> Option<Self> {
         let stages = source.stages.as_deref()?;
         // Metrics are made of lines once, however many sinks they go to.
-        let is_counting = source.sinks.first() == Some(&end.outlet.id);
+        let is_counting = source.feeds.first().map(|feed| feed.lane) == Some(end.outlet.id);
         let mut worker = stages.worker();
         worker.set_metrics(is_counting);
         Some(Self {

@@ -17,6 +17,7 @@ fn span(key: u64, start: u64, end: u64) -> IntentSpan {
         place: 1,
         lines: 3,
         first_timestamp_ns: start,
+        route: "".into(),
     }
 }
 
@@ -87,6 +88,7 @@ fn intents_are_read_back_as_they_were_appended() {
         place: u8::MAX,
         lines: u32::MAX,
         first_timestamp_ns: u64::MAX,
+        route: "\u{f6}/\0".into(),
     });
     for intent in [intent(1), extreme.clone()] {
         intents.append(intent).unwrap();
@@ -256,7 +258,7 @@ fn frames_that_make_no_sense_and_unknown_ones_are_counted() {
         },
     );
     tailwater_durable::frame::append(&mut bytes, 2, b"short").unwrap();
-    tailwater_durable::frame::append(&mut bytes, 3, b"from later").unwrap();
+    tailwater_durable::frame::append(&mut bytes, 4, b"from later").unwrap();
     record::append_intent(&mut bytes, &intent(1));
     storage.plant(&name(1), bytes);
     let (_, recovery) = open_on(&storage, 4096);
@@ -462,6 +464,11 @@ fn a_span_is_live_until_the_position_of_its_sink_is_at_its_end() {
         span.epoch = 1;
     }
     assert_eq!(intent.live_spans(&store), intent.spans[..2]);
+    for span in &mut intent.spans {
+        span.route = "central/app".into();
+    }
+    store.set_position(key, "central/app", at(10), 2);
+    assert_eq!(live(&intent, &store), [10], "by the position of its route");
 }
 
 #[test]

@@ -47,6 +47,37 @@ fn files_are_found_by_inode_and_path_after_both_have_changed() {
 }
 
 #[test]
+fn a_position_that_is_removed_stays_removed_and_the_others_stay() {
+    let mut store = store();
+    let key = store.insert(identity(1, b"a"), Path::new("/a"), 1).unwrap();
+    store.set_position(key, "one", at(1), 2);
+    store.set_position(key, "two", at(2), 2);
+    let before = store.take_group().unwrap();
+    store.remove_positions(key, &["none".into()]);
+    assert_eq!(
+        (store.epoch(key), store.take_group().is_none()),
+        (Some(0), true)
+    );
+    store.remove_positions(key, &["one".into()]);
+    assert_eq!(offsets(&store, key), [("two", 2)]);
+    assert_eq!(store.epoch(key), Some(1));
+    assert_eq!(store.live_bytes(), store.snapshot().bytes.len() as u64);
+    let mut read = PositionStore::new(StoreLimits::default(), 1);
+    for bytes in [before.bytes, store.take_group().unwrap().bytes] {
+        for scanned in tailwater_durable::frame::FrameReader::new(&bytes, 1 << 16) {
+            let tailwater_durable::frame::Scanned::Frame(frame) = scanned else {
+                panic!("{scanned:?}");
+            };
+            let record::Decoded::Record(record) = record::decode(&frame) else {
+                panic!("{frame:?}");
+            };
+            read.apply(record);
+        }
+    }
+    assert_eq!(offsets(&read, key), [("two", 2)]);
+}
+
+#[test]
 fn a_grown_fingerprint_keeps_the_positions_and_another_content_voids_them() {
     let mut store = store();
     let key = store

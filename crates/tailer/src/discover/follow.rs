@@ -10,7 +10,7 @@ use crate::directory::TailId;
 use crate::file::{TailedFile, read_at};
 use crate::frame::Encoding;
 use crate::open::{OpenError, OpenedLog, open_log};
-use crate::tailer::{Change, Now};
+use crate::tailer::{Change, Matched, Now};
 use crate::watch::DirId;
 
 impl<R> crate::Tailer<R> {
@@ -18,14 +18,10 @@ impl<R> crate::Tailer<R> {
     pub(super) fn open_new(
         &mut self,
         path: &Path,
-        source: usize,
+        matched: Matched,
         now: Now,
     ) -> Result<Option<OpenedLog>, OpenError> {
-        if let Some(limit) = self
-            .sources
-            .get(source)
-            .and_then(|source| source.ignore_older)
-        {
+        if let Some(limit) = matched.ignore_older {
             let age = Self::modified_ns(path).map(|modified| now.unix_ns.saturating_sub(modified));
             if age.is_some_and(|age| u128::from(age) > limit.as_nanos()) {
                 return Ok(None);
@@ -42,13 +38,13 @@ impl<R> crate::Tailer<R> {
         id: DirId,
         name: &OsStr,
         inode: u64,
-        source: usize,
+        matched: Matched,
         now: Now,
     ) -> Result<Option<OpenedLog>, OpenError> {
         let Some(path) = self.dirs.get(&id).map(|dir| dir.path.join(name)) else {
             return Ok(None);
         };
-        match self.open_new(&path, source, now) {
+        match self.open_new(&path, matched, now) {
             Ok(Some(opened)) if opened.inode == inode => return Ok(Some(opened)),
             Ok(None) => {
                 self.set_entry(id, name, |entry| entry.pending = true);
@@ -65,24 +61,19 @@ impl<R> crate::Tailer<R> {
     }
 
     /// Follows what was opened under a name of a directory, as a generation of `path`.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "a name, what it opened, and what it is"
-    )]
     pub(super) fn follow_as(
         &mut self,
         id: DirId,
         name: &OsStr,
         opened: OpenedLog,
         path: PathBuf,
-        source: usize,
         is_rotated: bool,
         now: Now,
     ) {
         let Some(current) = self.dirs.get(&id).map(|dir| dir.path.join(name)) else {
             return;
         };
-        let tail = self.follow(opened, current, path, source, is_rotated, now);
+        let tail = self.follow(opened, current, path, is_rotated, now);
         self.set_entry(id, name, |entry| {
             entry.file = tail;
             entry.pending = tail.is_none();
@@ -95,7 +86,6 @@ impl<R> crate::Tailer<R> {
         opened: OpenedLog,
         current: PathBuf,
         path: PathBuf,
-        source: usize,
         is_rotated: bool,
         now: Now,
     ) -> Option<TailId> {
@@ -109,11 +99,6 @@ impl<R> crate::Tailer<R> {
         let head = read_head(&opened);
         self.next_id += 1;
         let id = self.next_id;
-        let encoding = self
-            .sources
-            .get(source)
-            .map_or(Encoding::Auto, |source| source.encoding)
-            .resolve(&head);
         // One allocation for all of the same path.
         let path: Arc<Path> = path.into();
         let current = if *current == *path {
@@ -130,7 +115,6 @@ impl<R> crate::Tailer<R> {
         let file = TailedFile {
             id,
             content: FileId(id),
-            source,
             path,
             current: Some(current),
             identity: FileIdentity {
@@ -138,7 +122,7 @@ impl<R> crate::Tailer<R> {
                 inode: opened.inode,
                 fingerprint: Fingerprint::of_head(&head),
             },
-            encoding,
+            mark: Encoding::Auto.resolve(&head),
             cursors: Vec::new(),
             known_len: opened.len,
             modified_ns: opened.modified_ns,

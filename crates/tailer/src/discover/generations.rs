@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::Difference;
 use super::follow::read_head;
 use crate::directory::Kind;
-use crate::tailer::{Change, Known, KnownFile, Now};
+use crate::tailer::{Change, Known, KnownFile, Matched, Now};
 use crate::watch::DirId;
 
 /// A file time is that of the kernel's last tick, and ticks are this far apart at most.
@@ -35,7 +35,7 @@ impl<R> crate::Tailer<R> {
         let mut newest: HashMap<PathBuf, u64> = HashMap::new();
         let mut missing = Vec::new();
         for file in stored {
-            let Some(source) = self.source_of(&file.path) else {
+            let Some(matched) = self.matched(&file.path) else {
                 continue;
             };
             let is_followed = self.by_inode.contains_key(&(difference.device, file.inode));
@@ -54,7 +54,7 @@ impl<R> crate::Tailer<R> {
                     .iter()
                     .any(|name| difference.path_of(name) == file.path) => {}
                 _ if is_followed => {}
-                Some(name) if self.resume_one(id, name, &file, source, now) => {}
+                Some(name) if self.resume_one(id, name, &file, matched, now) => {}
                 Some(_) | None => missing.push(file),
             }
             if self.is_moving(id) {
@@ -66,7 +66,7 @@ impl<R> crate::Tailer<R> {
         let mut newest: Vec<(PathBuf, u64)> = newest.into_iter().collect();
         newest.sort_unstable();
         for (path, updated_ns) in newest {
-            let Some(source) = self.source_of(&path) else {
+            let Some(matched) = self.matched(&path) else {
                 continue;
             };
             let unseen = |name: &OsStr, inode: u64| {
@@ -81,7 +81,7 @@ impl<R> crate::Tailer<R> {
                 })
             });
             if is_replaced {
-                self.track_missed(id, &path, source, difference, now, &unseen);
+                self.track_missed(id, &path, matched, difference, now, &unseen);
             }
         }
     }
@@ -102,13 +102,13 @@ impl<R> crate::Tailer<R> {
         id: DirId,
         name: &OsStr,
         file: &KnownFile,
-        source: usize,
+        matched: Matched,
         now: Now,
     ) -> bool {
-        let opened = self.open_listed(id, name, file.inode, source, now);
+        let opened = self.open_listed(id, name, file.inode, matched, now);
         match opened {
             Ok(Some(opened)) if file.fingerprint.matches_head(&read_head(&opened)) => {
-                self.follow_as(id, name, opened, file.path.clone(), source, true, now);
+                self.follow_as(id, name, opened, file.path.clone(), true, now);
                 true
             }
             Ok(_) | Err(_) => false,
@@ -122,7 +122,7 @@ impl<R> crate::Tailer<R> {
         difference: &Difference,
         now: Now,
     ) {
-        let mut unseen: Vec<(Age, OsString, u64, PathBuf, usize)> = Vec::new();
+        let mut unseen: Vec<(Age, OsString, u64, PathBuf, Matched)> = Vec::new();
         for (name, first) in &difference.renamed {
             let path = difference.path_of(first);
             let entry = self
@@ -131,7 +131,7 @@ impl<R> crate::Tailer<R> {
                 .and_then(|dir| dir.names.get(name))
                 .copied();
             let entry = entry.filter(|entry| entry.kind == Kind::File && entry.file.is_none());
-            let (Some(entry), Some(source)) = (entry, self.source_of(&path)) else {
+            let (Some(entry), Some(matched)) = (entry, self.matched(&path)) else {
                 continue;
             };
             let is_followed = self
@@ -140,13 +140,13 @@ impl<R> crate::Tailer<R> {
             let modified_ns = Self::modified_ns(&difference.path_of(name));
             if let Some(modified_ns) = modified_ns.filter(|_| !is_followed) {
                 let age = Age::of(first, name, modified_ns);
-                unseen.push((age, name.clone(), entry.inode, path, source));
+                unseen.push((age, name.clone(), entry.inode, path, matched));
             }
         }
         unseen.sort_unstable();
-        for (_, name, inode, path, source) in unseen {
-            if let Ok(Some(opened)) = self.open_listed(id, &name, inode, source, now) {
-                self.follow_as(id, &name, opened, path, source, true, now);
+        for (_, name, inode, path, matched) in unseen {
+            if let Ok(Some(opened)) = self.open_listed(id, &name, inode, matched, now) {
+                self.follow_as(id, &name, opened, path, true, now);
             }
         }
     }
@@ -168,11 +168,11 @@ impl<R> crate::Tailer<R> {
         let mut paths: Vec<PathBuf> = paths.into_iter().collect();
         paths.sort_unstable();
         for path in paths {
-            let Some(source) = self.source_of(&path) else {
+            let Some(matched) = self.matched(&path) else {
                 continue;
             };
             let unseen = |_: &OsStr, inode: u64| !difference.old_inodes.contains(&inode);
-            self.track_missed(id, &path, source, difference, now, &unseen);
+            self.track_missed(id, &path, matched, difference, now, &unseen);
         }
     }
 
@@ -180,7 +180,7 @@ impl<R> crate::Tailer<R> {
         &mut self,
         id: DirId,
         path: &Path,
-        source: usize,
+        matched: Matched,
         difference: &Difference,
         now: Now,
         is_unseen: &dyn Fn(&OsStr, u64) -> bool,
@@ -200,8 +200,8 @@ impl<R> crate::Tailer<R> {
             .collect();
         missed.sort_unstable();
         for (_, name, inode) in missed {
-            if let Ok(Some(opened)) = self.open_listed(id, &name, inode, source, now) {
-                self.follow_as(id, &name, opened, path.to_owned(), source, true, now);
+            if let Ok(Some(opened)) = self.open_listed(id, &name, inode, matched, now) {
+                self.follow_as(id, &name, opened, path.to_owned(), true, now);
             }
             if difference.is_first && self.is_moving(id) {
                 return;

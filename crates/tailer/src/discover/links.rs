@@ -44,14 +44,14 @@ impl<R> crate::Tailer<R> {
 
     /// Follows what a link leads to now, where the link matches.
     pub(super) fn consider_link(&mut self, link: &Path, now: Now) {
-        let Some(source) = self.source_of(link) else {
+        let Some(matched) = self.matched(link) else {
             return;
         };
         if self.is_excluded(link) {
             return;
         }
         self.watch_way_of(link);
-        let opened = match self.open_new(link, source, now) {
+        let opened = match self.open_new(link, matched, now) {
             Ok(Some(opened)) => opened,
             Ok(None) | Err(OpenError::NotFound { .. }) => return,
             Err(error) => return self.refuse(link.to_owned(), &error),
@@ -62,14 +62,7 @@ impl<R> crate::Tailer<R> {
             return;
         }
         let real_path = opened.real_path.clone();
-        let Some(tail) = self.follow(
-            opened,
-            real_path.clone(),
-            link.to_owned(),
-            source,
-            false,
-            now,
-        ) else {
+        let Some(tail) = self.follow(opened, real_path.clone(), link.to_owned(), false, now) else {
             return;
         };
         if let Some(file) = before.and_then(|before| self.files.get_mut(&before))

@@ -113,22 +113,21 @@ impl<R> crate::Tailer<R> {
             return;
         };
         if !file.is_open() {
-            let least = file
-                .cursors
-                .iter()
-                .map(|cursor| cursor.offset)
-                .min()
-                .unwrap_or(file.known_len);
-            let bytes = file.known_len.saturating_sub(least);
+            let known_len = file.known_len;
+            let mut lost_bytes = Vec::with_capacity(file.cursors.len());
             for cursor in &mut file.cursors {
+                lost_bytes.push(known_len.saturating_sub(cursor.offset));
                 cursor.is_drained = true;
             }
-            let (source, path, successor) = (file.source, file.path.to_path_buf(), file.successor);
-            if bytes > 0 {
+            let (path, successor) = (file.path.to_path_buf(), file.successor);
+            if lost_bytes.is_empty() {
+                lost_bytes.push(known_len);
+            }
+            if lost_bytes.iter().any(|bytes| *bytes > 0) {
                 self.changes.push(Change::Lost {
-                    source,
+                    id: tail,
                     path,
-                    bytes,
+                    lost_bytes,
                     reason: LossReason::Gone,
                 });
             }

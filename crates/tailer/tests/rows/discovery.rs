@@ -318,7 +318,6 @@ fn the_encoding_is_told_when_the_first_bytes_are_there() {
 #[test]
 fn the_encoding_of_the_source_is_used_where_there_is_no_mark() {
     let mut host = Host::with(WatchBackend::Auto, &["*.log"], &[], |setup| {
-        setup.source.encoding = Encoding::Utf16Be;
         setup.frame.encoding = Encoding::Utf16Be;
     });
     let bytes: Vec<u8> = "eins\n".encode_utf16().flat_map(u16::to_be_bytes).collect();

@@ -17,6 +17,8 @@ use crate::memory::Memory;
 pub(crate) struct Setup {
     pub(crate) limits: TailerLimits,
     pub(crate) source: SourceFiles,
+    /// Further sources, each with its own cursors.
+    pub(crate) others: Vec<SourceFiles>,
     pub(crate) frame: FrameConfig,
     /// How many cursors each file gets.
     pub(crate) sinks: u32,
@@ -27,6 +29,7 @@ pub(crate) struct Setup {
 /// One line that was read.
 #[derive(Debug)]
 pub(crate) struct Line {
+    pub(crate) source: usize,
     pub(crate) sink: u32,
     /// The path that its file was found under.
     pub(crate) path: PathBuf,
@@ -58,6 +61,14 @@ pub(crate) struct Host {
     pub(crate) counts: FrameStats,
 }
 
+impl Setup {
+    /// Returns every source, the first one first.
+    fn sources(&self) -> Vec<SourceFiles> {
+        let first = std::iter::once(self.source.clone());
+        first.chain(self.others.iter().cloned()).collect()
+    }
+}
+
 impl Host {
     /// Follows `*.log` and everything below.
     pub(crate) fn new() -> Self {
@@ -86,8 +97,8 @@ impl Host {
                 patterns,
                 ignore_older: None,
                 partial_line_timeout: None,
-                encoding: Encoding::Auto,
             },
+            others: Vec::new(),
             frame: FrameConfig {
                 max_line_bytes: 64 << 10,
                 over_limit: OverLimit::Truncate,
@@ -139,7 +150,7 @@ impl Host {
         let roots = AllowedRoots::new([self.setup.root.as_path()]);
         self.tailer = Some(Tailer::new(
             self.setup.limits.clone(),
-            vec![self.setup.source.clone()],
+            self.setup.sources(),
             roots,
             Waker::new().unwrap(),
             self.now(),
@@ -209,13 +220,17 @@ impl Host {
         for change in tailer.take_changes() {
             match change {
                 Change::Found { id, .. } => {
+                    let path = std::sync::Arc::clone(&tailer.file_mut(id).unwrap().path);
+                    let sources: Vec<usize> = tailer.sources_of(&path).collect();
                     let file = tailer.file_mut(id).unwrap();
-                    let sinks = 0..self.setup.sinks;
                     let stored = self.memory.recall(file, now.unix_ns);
-                    file.cursors.extend(sinks.map(|sink| {
-                        let (offset, marker) = stored.get(&sink).copied().unwrap_or_default();
-                        Cursor::new(sink, offset, marker, ())
-                    }));
+                    for source in sources {
+                        file.cursors.extend((0..self.setup.sinks).map(|sink| {
+                            let key = route(source, sink);
+                            let (offset, marker) = stored.get(&key).copied().unwrap_or_default();
+                            Cursor::new(source, sink, offset, marker, ())
+                        }));
+                    }
                     file.drop_head();
                     tailer.push_ready(id);
                 }
@@ -226,7 +241,9 @@ impl Host {
                     tailer.release(id);
                 }
                 Change::Refused { path, reason, .. } => self.refused.push((path, reason)),
-                Change::Lost { bytes, .. } => self.lost_bytes += bytes,
+                Change::Lost { lost_bytes, .. } => {
+                    self.lost_bytes += lost_bytes.into_iter().max().unwrap_or(0);
+                }
                 Change::Missing(_) => self.missing += 1,
             }
         }
@@ -248,7 +265,11 @@ impl Host {
                 break;
             };
             let (mut is_ready_again, mut bytes) = (false, 0);
-            for cursor in 0..usize::try_from(self.setup.sinks).unwrap() {
+            let cursors = self
+                .tailer()
+                .file_mut(id)
+                .map_or(0, |file| file.cursors.len());
+            for cursor in 0..cursors {
                 let (again, read) = self.read_cursor(id, cursor);
                 is_ready_again |= again;
                 bytes += read;
@@ -271,6 +292,11 @@ impl Host {
 
     pub(crate) fn advance(&mut self, by: Duration) {
         self.instant += by;
+    }
+
+    /// The wall clock, in nanoseconds since the epoch.
+    pub(crate) fn unix_ns(&self) -> u64 {
+        self.now().unix_ns
     }
 
     /// File times are the system's, and so is the wall clock; intervals are the test's.
@@ -319,9 +345,12 @@ impl Host {
 
     fn frame(&mut self, id: u64, index: usize, chunk: &Chunk<'_>, now: Now) -> (bool, u64) {
         let file = self.tailer.as_mut().unwrap().file_mut(id).unwrap();
-        let (path, encoding) = (std::sync::Arc::clone(&file.path), file.encoding);
+        let (path, encoding) = (
+            std::sync::Arc::clone(&file.path),
+            file.encoding(self.setup.frame.encoding),
+        );
         let cursor = file.cursors.get_mut(index).unwrap();
-        let sink = cursor.sink;
+        let (source, sink) = (cursor.source, cursor.sink);
         let mut scratch = Vec::new();
         let mut framer = Framer::new(
             &self.setup.frame,
@@ -335,6 +364,7 @@ impl Host {
         );
         while let Some(framed) = framer.next() {
             self.read.push(Line {
+                source,
                 sink,
                 path: path.to_path_buf(),
                 bytes: framed.line.to_vec(),
@@ -374,6 +404,11 @@ impl Host {
         lines.sort();
         lines
     }
+}
+
+/// Returns the number under which positions of a route are remembered.
+pub(crate) fn route(source: usize, sink: u32) -> u32 {
+    u32::try_from(source).unwrap() * 1000 + sink
 }
 
 fn limits(watch: WatchBackend) -> TailerLimits {

@@ -2,6 +2,8 @@
 
 use std::io::Write as _;
 
+use tailwater_tailer::Encoding;
+
 use crate::host::Host;
 
 /// 15: neighbors of a long line are whole, the long one is cut and counted, nothing is read twice.
@@ -115,7 +117,7 @@ fn the_end_of_a_file_is_after_its_last_whole_line_in_every_encoding() {
         host.look();
         let id = host.tailer().files().next().unwrap().id;
         let file = host.tailer().file_mut(id).unwrap();
-        let (offset, marker) = tailwater_tailer::file::seek_end(file).unwrap();
+        let (offset, marker) = tailwater_tailer::file::seek_end(file, Encoding::Auto).unwrap();
         assert_eq!(offset, expected as u64);
         assert!(marker.matches_tail(&bytes[..expected]));
     }

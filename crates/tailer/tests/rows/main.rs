@@ -15,4 +15,5 @@ mod memory;
 mod names;
 mod restart;
 mod rotation;
+mod several;
 mod truncation;

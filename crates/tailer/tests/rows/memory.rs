@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use tailwater_record::{FileIdentity, Marker};
 use tailwater_tailer::{Known, KnownFile, TailedFile};
 
+use crate::host::route;
+
 /// An offset and its guard.
 pub(crate) type Position = (u64, Marker);
 
@@ -88,7 +90,9 @@ impl Memory {
         if let Some(stored) = self.stored_mut(file) {
             stored.identity = file.identity;
             stored.updated_ns = now_ns;
-            stored.positions.insert(cursor.sink, position);
+            stored
+                .positions
+                .insert(route(cursor.source, cursor.sink), position);
         }
     }
 

@@ -13,3 +13,4 @@ mod nginx;
 mod reload;
 mod rig;
 mod rotation;
+mod several;

@@ -5,7 +5,7 @@ use tailwater_testkit::writer::WriterOptions;
 
 use crate::rig::{DEADLINE, Rig, stop};
 
-fn rewrite(rig: &Rig, config: &str) {
+pub(crate) fn rewrite(rig: &Rig, config: &str) {
     use std::io::Write as _;
     let path = rig.directory.path().join("tailwater.yaml");
     let mut file = std::fs::OpenOptions::new()
