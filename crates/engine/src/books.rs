@@ -89,20 +89,25 @@ impl RouteBooks {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outcome {
     pub(crate) route: RouteIndex,
-    /// All of them, the rejected ones included.
+    /// All of them, the rejected and the dropped ones included.
     pub(crate) records: u64,
     /// Bytes of the lines that were acked.
     pub(crate) acked_bytes: u64,
     pub(crate) rejected: BTreeMap<Reason, u64>,
+    /// Those that were given up.
+    pub(crate) dropped: BTreeMap<Reason, u64>,
 }
 
 impl Outcome {
     fn enter(&self, books: &mut RouteBooks) {
-        let rejected: u64 = self.rejected.values().sum();
-        books.acked_records += self.records.saturating_sub(rejected);
+        let lost: u64 = self.rejected.values().chain(self.dropped.values()).sum();
+        books.acked_records += self.records.saturating_sub(lost);
         books.acked_bytes += self.acked_bytes;
         for (reason, records) in &self.rejected {
             *books.rejected_records.entry(reason.clone()).or_default() += records;
+        }
+        for (reason, records) in &self.dropped {
+            *books.dropped_records.entry(reason.clone()).or_default() += records;
         }
     }
 }

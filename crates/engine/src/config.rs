@@ -11,6 +11,12 @@ use tailwater_sink::{BackoffLimits, SinkParts};
 use tailwater_stages::Stages;
 use tailwater_tailer::{FrameConfig, Patterns, WatchBackend};
 
+/// The status of an answer that says that the rate is limited.
+const TOO_MANY_REQUESTS: u16 = 429;
+
+/// Why a batch is dropped that failed with anything else; the word is Promtail's.
+pub(crate) const GIVEN_UP: &str = "ingester_error";
+
 /// Everything that runs: sources, sinks, and the limits they share.
 #[derive(Debug)]
 pub struct EngineConfig {
@@ -192,12 +198,37 @@ pub struct SinkConfig {
     pub max_in_flight: usize,
     /// Bytes of sealed batches that may wait; at the limit its sources are not read further.
     pub queue_max_bytes: u64,
-    /// The waits between attempts; there is no last attempt.
+    /// The waits between attempts.
     pub backoff: BackoffLimits,
+    /// When a batch is given up.
+    pub give_up: GiveUp,
     /// What gives when the queue is full.
     pub policy: Policy,
     /// Bytes of records refused for good that are kept; 0 for none.
     pub dead_letters_max_bytes: u64,
+}
+
+/// When a batch that a sink does not take is dropped and counted. Without either it is tried for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct GiveUp {
+    /// After so many failed attempts, whatever they failed with: `None` for never.
+    pub max_attempts: Option<NonZeroU32>,
+    /// At the first answer that says the rate is limited (429).
+    pub rate_limited: bool,
+}
+
+impl GiveUp {
+    /// Returns why a batch is dropped after so many attempts, the last of which was answered with
+    /// `status`; `None` where it is tried again.
+    pub(crate) fn reason(self, attempts: u32, status: Option<u16>) -> Option<&'static str> {
+        let is_rate_limited = status == Some(TOO_MANY_REQUESTS);
+        let is_last = self.max_attempts.is_some_and(|max| attempts >= max.get());
+        match (is_rate_limited, is_last) {
+            (true, _) if self.rate_limited || is_last => Some("rate_limited"),
+            (false, true) => Some(GIVEN_UP),
+            (true | false, _) => None,
+        }
+    }
 }
 
 /// How files are followed.
@@ -236,5 +267,35 @@ impl Default for TailingConfig {
             allowed_roots: Vec::new(),
             excluded_paths: Vec::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_given_up_after_the_last_attempt_by_what_that_failed_with() {
+        let never = GiveUp::default();
+        assert_eq!(never.reason(u32::MAX, Some(429)), None);
+        let third = GiveUp {
+            max_attempts: NonZeroU32::new(3),
+            rate_limited: false,
+        };
+        assert_eq!(third.reason(2, Some(500)), None);
+        assert_eq!(third.reason(3, Some(500)), Some("ingester_error"));
+        assert_eq!(third.reason(3, None), Some("ingester_error"));
+        assert_eq!(third.reason(2, Some(429)), None);
+        assert_eq!(third.reason(3, Some(429)), Some("rate_limited"));
+    }
+
+    #[test]
+    fn a_rate_limited_batch_is_given_up_at_once_where_that_is_wanted() {
+        let at_once = GiveUp {
+            max_attempts: None,
+            rate_limited: true,
+        };
+        assert_eq!(at_once.reason(1, Some(429)), Some("rate_limited"));
+        assert_eq!(at_once.reason(1, Some(503)), None);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -83,6 +84,20 @@ impl Origin {
 pub(crate) struct Rejected {
     pub(crate) record_index: u32,
     pub(crate) reason: &'static str,
+}
+
+/// Records of a batch that were given up, by their indexes.
+#[derive(Clone, Debug)]
+pub(crate) struct GivenUp {
+    pub(crate) records: Range<u32>,
+    pub(crate) reason: &'static str,
+}
+
+/// The records of a batch that were not delivered.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Lost {
+    pub(crate) rejected: Vec<Rejected>,
+    pub(crate) given_up: Vec<GivenUp>,
 }
 
 impl Desk {
@@ -235,17 +250,11 @@ impl Desk {
         }
     }
 
-    /// Enters what became of a delivered batch into the books, and moves the positions.
-    pub(crate) fn settle(
-        &self,
-        taken: &Taken,
-        origins: &[Origin],
-        rejected: &[Rejected],
-        outlet: &Outlet,
-    ) {
+    /// Enters what became of a batch into the books, and moves the positions.
+    pub(crate) fn settle(&self, taken: &Taken, origins: &[Origin], lost: &Lost, outlet: &Outlet) {
         failpoint("settle");
-        report(taken, origins, rejected, outlet);
-        let outcomes = outcomes(origins, rejected);
+        report(taken, origins, &lost.rejected, outlet);
+        let outcomes = outcomes(origins, lost);
         if let Some(spilled) = &taken.spilled {
             outlet.ack_spilled(spilled.seq, outcomes);
             return;
@@ -285,7 +294,7 @@ impl Desk {
 }
 
 /// Adds up what became of the records of a batch, by route.
-fn outcomes(origins: &[Origin], rejected: &[Rejected]) -> Vec<Outcome> {
+fn outcomes(origins: &[Origin], lost: &Lost) -> Vec<Outcome> {
     let mut by_route: BTreeMap<RouteIndex, Outcome> = BTreeMap::new();
     let mut first_record = 0_u32;
     for origin in origins {
@@ -300,7 +309,8 @@ fn outcomes(origins: &[Origin], rejected: &[Rejected]) -> Vec<Outcome> {
         });
         outcome.records += u64::from(origin.records);
         let mut is_whole = true;
-        for rejected in rejected
+        for rejected in lost
+            .rejected
             .iter()
             .filter(|rejected| indexes.contains(&rejected.record_index))
         {
@@ -309,6 +319,17 @@ fn outcomes(origins: &[Origin], rejected: &[Rejected]) -> Vec<Outcome> {
                 .rejected
                 .entry(Cow::Borrowed(rejected.reason))
                 .or_default() += 1;
+        }
+        for given_up in &lost.given_up {
+            let start = given_up.records.start.max(indexes.start);
+            let records = given_up.records.end.min(indexes.end).saturating_sub(start);
+            if records > 0 {
+                is_whole = false;
+                *outcome
+                    .dropped
+                    .entry(Cow::Borrowed(given_up.reason))
+                    .or_default() += u64::from(records);
+            }
         }
         if is_whole {
             outcome.acked_bytes += origin.line_bytes;

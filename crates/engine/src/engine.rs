@@ -410,9 +410,14 @@ impl EngineHandle {
     /// Adds up the lanes of each sink.
     fn sink_statuses(&self) -> Vec<SinkStatus> {
         let mut statuses: Vec<SinkStatus> = Vec::new();
-        for outlet in self.outlets() {
+        let outlets = self.outlets();
+        for (index, outlet) in outlets.iter().enumerate() {
             let oldest = self.desk.ledger.oldest_of_sink(outlet.id);
-            let lane = SinkStatus::of_lane(&outlet, oldest);
+            let mut lane = SinkStatus::of_lane(outlet, oldest);
+            let mut before = outlets.iter().take(index);
+            if !before.any(|other| Arc::ptr_eq(&other.deliver, &outlet.deliver)) {
+                lane.request_durations = outlet.deliver.requests();
+            }
             match statuses.iter_mut().find(|sink| sink.name == lane.name) {
                 Some(sink) => sink.add(lane),
                 None => statuses.push(lane),

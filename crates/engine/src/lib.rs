@@ -25,11 +25,12 @@ mod sender;
 mod spill;
 mod stage_metrics;
 mod status;
+mod tally;
 
 pub use books::{Reason, RouteBooks};
 pub use config::{
-    EngineConfig, Keep, Policy, RateLimit, ReadFrom, SinkConfig, SourceConfig, TailingConfig, Then,
-    WhenExceeded, WhenFull,
+    EngineConfig, GiveUp, Keep, Policy, RateLimit, ReadFrom, SinkConfig, SourceConfig,
+    TailingConfig, Then, WhenExceeded, WhenFull,
 };
 pub use engine::{Engine, EngineHandle, StartError, Stopped};
 pub use status::{
@@ -37,3 +38,4 @@ pub use status::{
     TailingStatus,
 };
 pub use tailwater_tailer::WatchBackend;
+pub use tally::{Lost, TenantCounts};

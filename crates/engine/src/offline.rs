@@ -92,6 +92,7 @@ impl LaneAccount {
                 records: taken.records,
                 acked_bytes: taken.line_bytes,
                 rejected: BTreeMap::new(),
+                dropped: BTreeMap::new(),
             })
             .collect();
         self.books.spill(&self.lane, appended, &[]);

@@ -6,15 +6,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tailwater_record::EncodedBatch;
 use tailwater_sink::{BackoffLimits, Deliver};
+use tokio::time::Instant;
 
 use crate::books::Outcome;
-use crate::config::{Policy, SinkConfig, Then, WhenFull};
+use crate::config::{GiveUp, Policy, SinkConfig, Then, WhenFull};
 use crate::dead_letters::DeadLetters;
 use crate::queue::{Budget, Queue};
+use crate::tally::Tally;
 
 /// A failing sink is logged at the first attempt and then every so many.
 const LOG_EVERY_ATTEMPTS: u32 = 10;
+
+/// Batches that are given up are logged at most this often.
+const LOG_GIVEN_UP_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What tells lanes apart: who they deliver to, for whom, and what gives when that is slow.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,11 +96,14 @@ pub(crate) struct Outlet {
     pub(crate) queue: Queue,
     pub(crate) max_in_flight: usize,
     pub(crate) backoff: BackoffLimits,
+    pub(crate) give_up: GiveUp,
+    pub(crate) tally: Tally,
     pub(crate) counts: OutletCounts,
     pub(crate) dead_letters: Arc<DeadLetters>,
     /// What became of batches that were read from the spill, for its thread to enter in order.
     acks: Mutex<Vec<Ack>>,
     failure: Mutex<Option<Failure>>,
+    given_up: Mutex<GivenUp>,
     /// Told whenever a batch is resolved or an attempt fails.
     pub(crate) changed: tokio::sync::Notify,
 }
@@ -108,6 +117,14 @@ pub(crate) struct Failure {
     pub(crate) reason: &'static str,
     pub(crate) detail: String,
     pub(crate) attempts: u32,
+}
+
+/// What was given up since it was last logged.
+#[derive(Debug, Default)]
+struct GivenUp {
+    logged_at: Option<Instant>,
+    batches: u64,
+    records: u64,
 }
 
 /// What a lane has done since the agent started.
@@ -161,10 +178,13 @@ impl Outlet {
             deliver,
             max_in_flight: config.max_in_flight.max(1),
             backoff: config.backoff,
+            give_up: config.give_up,
+            tally: Tally::default(),
             counts: OutletCounts::default(),
             dead_letters,
             acks: Mutex::default(),
             failure: Mutex::new(None),
+            given_up: Mutex::default(),
             changed: tokio::sync::Notify::new(),
         }
     }
@@ -200,7 +220,7 @@ impl Outlet {
         reason: &'static str,
         detail: &str,
         attempts: u32,
-        retry_in: Duration,
+        retry_in: Option<Duration>,
     ) {
         let mut failures = self
             .counts
@@ -214,20 +234,68 @@ impl Outlet {
             detail: detail.to_owned(),
             attempts,
         };
-        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
-        if attempts == 1 || attempts.is_multiple_of(LOG_EVERY_ATTEMPTS) {
-            let retry_in_ms = u64::try_from(retry_in.as_millis()).unwrap_or(u64::MAX);
-            tracing::warn!(
-                sink = &*self.name,
-                target = self.deliver.target(),
-                reason,
-                detail,
-                attempts,
-                retry_in_ms,
-                "delivery failed, will retry"
-            );
+        let before = self
+            .failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .replace(failure);
+        // Where batches are given up, one after the other has its first attempt.
+        let is_first = attempts == 1 && before.is_none();
+        if is_first || attempts.is_multiple_of(LOG_EVERY_ATTEMPTS) {
+            self.log_failure(reason, detail, attempts, retry_in);
         }
         self.changed.notify_waiters();
+    }
+
+    fn log_failure(
+        &self,
+        reason: &'static str,
+        detail: &str,
+        attempts: u32,
+        retry_in: Option<Duration>,
+    ) {
+        let (sink, target) = (&*self.name, self.deliver.target());
+        let Some(retry_in) = retry_in else {
+            tracing::warn!(sink, target, reason, detail, attempts, "delivery failed");
+            return;
+        };
+        let retry_in_ms = u64::try_from(retry_in.as_millis()).unwrap_or(u64::MAX);
+        tracing::warn!(
+            sink,
+            target,
+            reason,
+            detail,
+            attempts,
+            retry_in_ms,
+            "delivery failed, will retry"
+        );
+    }
+
+    /// Counts a batch that is given up, and says so: at the first one, and then at most every ten
+    /// seconds.
+    pub(crate) fn give_up(&self, batch: &EncodedBatch, reason: &'static str) {
+        self.tally
+            .change(batch, |counts| counts.lose(batch, reason));
+        let now = Instant::now();
+        let mut given_up = self.given_up.lock().unwrap_or_else(PoisonError::into_inner);
+        given_up.batches += 1;
+        given_up.records += u64::from(batch.records());
+        let is_due = given_up
+            .logged_at
+            .is_none_or(|at| now.saturating_duration_since(at) >= LOG_GIVEN_UP_INTERVAL);
+        if is_due {
+            self.log_given_up(&mut given_up);
+            given_up.logged_at = Some(now);
+        }
+    }
+
+    fn log_given_up(&self, given_up: &mut GivenUp) {
+        tracing::error!(
+            sink = &*self.name,
+            batches = std::mem::take(&mut given_up.batches),
+            records = std::mem::take(&mut given_up.records),
+            "records dropped: the sink did not take them by the last attempt"
+        );
     }
 
     pub(crate) fn recover(&self) {
@@ -242,6 +310,10 @@ impl Outlet {
                 attempts = failure.attempts,
                 "delivering again"
             );
+            let mut given_up = self.given_up.lock().unwrap_or_else(PoisonError::into_inner);
+            if given_up.batches > 0 {
+                self.log_given_up(&mut given_up);
+            }
         }
     }
 

@@ -16,7 +16,7 @@ use std::time::Instant;
 use tailwater_failpoint::failpoint;
 use tailwater_record::CursorId;
 use tailwater_tailer::{
-    Change, Chunk, Cursor, FrameStats, Framer, Now, ReadBuffer, Step, Tailer, Waker,
+    Change, Chunk, FrameStats, Framer, Now, ReadBuffer, Step, Tailer, Waker,
 };
 
 use self::lane::{Gate, Lane, Seal, Stamps, Taken, enter_stats};
@@ -27,7 +27,7 @@ use crate::config::WhenExceeded;
 use crate::desk::Desk;
 use crate::ledger::Account;
 use crate::rate::Allowance;
-use crate::route::{Plan, Route, SourceEnd};
+use crate::route::{Plan, Route};
 use crate::status::{FileStatus, TailingStatus};
 
 /// Bytes read in one pass over the ready files, before events and controls are looked at again.

@@ -11,7 +11,8 @@ use tailwater_failpoint::failpoint;
 use tailwater_record::EncodedBatch;
 use tailwater_sink::{Backoff, DeliverError, Ignored};
 
-use crate::desk::Desk;
+use crate::config::GIVEN_UP;
+use crate::desk::{Desk, GivenUp, Lost};
 use crate::outlet::Outlet;
 use crate::queue::Taken;
 
@@ -33,7 +34,7 @@ pub(crate) async fn run(outlet: Arc<Outlet>, desk: Arc<Desk>) {
     }
 }
 
-/// Sends a batch until every record of it is delivered or rejected, and settles it.
+/// Sends a batch until every record of it is delivered, rejected or given up, and settles it.
 async fn deliver_and_resolve(taken: Taken, outlet: &Outlet, desk: &Desk) {
     let batch = &*taken.batch;
     let in_flight = &outlet.counts.in_flight_batches;
@@ -44,14 +45,20 @@ async fn deliver_and_resolve(taken: Taken, outlet: &Outlet, desk: &Desk) {
         desk.intend(batch, outlet);
     }
     failpoint("send");
-    let refused = deliver_whole(batch, outlet).await;
+    let undelivered = deliver_whole(batch, outlet).await;
     failpoint("ack");
     in_flight.fetch_sub(1, Ordering::Relaxed);
-    Outlet::count(&outlet.counts.delivered_batches, 1);
-    Outlet::count(&outlet.counts.delivered_bytes, batch.body.len() as u64);
-    outlet.recover();
-    let rejected = crate::dead_letters::keep(refused, &origins, &taken, outlet).await;
-    desk.settle(&taken, &origins, &rejected, outlet);
+    if undelivered.given_up.is_empty() {
+        Outlet::count(&outlet.counts.delivered_batches, 1);
+        Outlet::count(&outlet.counts.delivered_bytes, batch.body.len() as u64);
+        outlet.recover();
+    }
+    let rejected = crate::dead_letters::keep(undelivered.refused, &origins, &taken, outlet).await;
+    let lost = Lost {
+        rejected,
+        given_up: undelivered.given_up,
+    };
+    desk.settle(&taken, &origins, &lost, outlet);
     outlet.changed.notify_waiters();
 }
 
@@ -69,22 +76,36 @@ pub(crate) struct Refused {
     pub(crate) reason: &'static str,
 }
 
+/// What was not delivered of a batch.
+#[derive(Debug, Default)]
+struct Undelivered {
+    refused: Vec<Refused>,
+    given_up: Vec<GivenUp>,
+}
+
 /// What one send came to.
 enum Sent {
     Delivered,
+    GivenUp {
+        reason: &'static str,
+    },
     Refused {
         reason: &'static str,
         ignored: Option<Ignored>,
     },
 }
 
-/// Delivers all that can be delivered of a batch; returns what was refused.
-async fn deliver_whole(batch: &EncodedBatch, outlet: &Outlet) -> Vec<Refused> {
-    let mut refused: Vec<Refused> = Vec::new();
+/// Delivers all that can be delivered of a batch; returns the rest.
+async fn deliver_whole(batch: &EncodedBatch, outlet: &Outlet) -> Undelivered {
+    let mut undelivered = Undelivered::default();
     // It stands for bytes that were skipped or lines that were dropped: a backend refuses an empty push.
     if batch.record_ends.is_empty() {
-        return refused;
+        return undelivered;
     }
+    let body_bytes = batch.body.len() as u64;
+    outlet
+        .tally
+        .change(batch, |counts| counts.encoded_bytes += body_bytes);
     let mut refused_records = 0_u64;
     // Where the backend says how many it refused and that it stored the others, the search ends
     // when as many are found.
@@ -98,7 +119,19 @@ async fn deliver_whole(batch: &EncodedBatch, outlet: &Outlet) -> Vec<Refused> {
             break;
         }
         let (reason, ignored) = match send_until_answered(&piece.batch, outlet).await {
-            Sent::Delivered => continue,
+            Sent::Delivered => {
+                let sent = &piece.batch;
+                outlet.tally.change(sent, |counts| counts.send(sent));
+                continue;
+            }
+            Sent::GivenUp { reason } => {
+                let end = piece.first_record.saturating_add(piece.batch.records());
+                undelivered.given_up.push(GivenUp {
+                    records: piece.first_record..end,
+                    reason,
+                });
+                continue;
+            }
             Sent::Refused { reason, ignored } => (reason, ignored),
         };
         let records = piece.batch.records();
@@ -115,14 +148,18 @@ async fn deliver_whole(batch: &EncodedBatch, outlet: &Outlet) -> Vec<Refused> {
             Some((first, second)) if !is_all_refused => pieces.extend([second, first]),
             _ => {
                 refused_records += u64::from(records);
-                refused.push(Refused { piece, reason });
+                let lost = &piece.batch;
+                outlet
+                    .tally
+                    .change(lost, |counts| counts.lose(lost, GIVEN_UP));
+                undelivered.refused.push(Refused { piece, reason });
             }
         }
     }
-    refused
+    undelivered
 }
 
-/// Sends one body until the backend takes or refuses it.
+/// Sends one body until the backend takes or refuses it, or until it is given up.
 async fn send_until_answered(batch: &EncodedBatch, outlet: &Outlet) -> Sent {
     let mut backoff = Backoff::new(outlet.backoff, seed(outlet, batch));
     loop {
@@ -145,10 +182,18 @@ async fn send_until_answered(batch: &EncodedBatch, outlet: &Outlet) -> Sent {
             Err(DeliverError::Retryable {
                 reason,
                 detail,
+                status,
                 retry_after,
             }) => {
                 let wait = backoff.next_wait(retry_after);
-                outlet.fail(reason, &detail, backoff.attempts(), wait);
+                let given_up = outlet.give_up.reason(backoff.attempts(), status);
+                let retry_in = given_up.is_none().then_some(wait);
+                outlet.fail(reason, &detail, backoff.attempts(), retry_in);
+                if let Some(reason) = given_up {
+                    outlet.give_up(batch, reason);
+                    return Sent::GivenUp { reason };
+                }
+                outlet.tally.change(batch, |counts| counts.retries += 1);
                 tokio::time::sleep(wait).await;
             }
         }

@@ -6,11 +6,13 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use tailwater_sink::RequestDurations;
 use tailwater_stages::Sample;
 
 use crate::books::RouteBooks;
 use crate::config::WhenFull;
 use crate::outlet::{Outlet, SpillCounts};
+use crate::tally::TenantCounts;
 
 /// The whole, as of one moment.
 #[derive(Clone, Debug, Default)]
@@ -57,12 +59,18 @@ pub struct SinkStatus {
     pub name: String,
     /// Where it delivers.
     pub target: String,
+    /// Its name in Promtail's metrics: the host of its URL.
+    pub host: String,
     /// How it is doing.
     pub state: SinkState,
     /// The last failure that it has not recovered from: reason, detail, attempts.
     pub failure: Option<(String, String, u32)>,
     /// Requests made.
     pub requests: u64,
+    /// How long they took, by the status of the answer.
+    pub request_durations: Vec<RequestDurations>,
+    /// What was sent and lost, by tenant; the empty name for none.
+    pub tenants: BTreeMap<String, TenantCounts>,
     /// Failed requests by reason.
     pub failures: Vec<(&'static str, u64)>,
     /// Batches resolved.
@@ -132,9 +140,18 @@ fn oldest_on_disk(counts: &SpillCounts) -> Option<Duration> {
     (oldest_ns > 0).then(|| Duration::from_nanos(age_ns))
 }
 
+/// Returns the counts of a lane by tenant; its own is there before anything was sent for it.
+fn tenants_of(outlet: &Outlet) -> BTreeMap<String, TenantCounts> {
+    let default = outlet.deliver.tenant().unwrap_or_default();
+    let mut tenants = outlet.tally.snapshot(default);
+    let own = outlet.key.tenant.as_deref().unwrap_or(default);
+    tenants.entry(own.to_owned()).or_default();
+    tenants
+}
+
 impl SinkStatus {
     /// What one lane does, as if it were all of the sink; `oldest` is when its oldest unresolved span
-    /// was sealed.
+    /// was sealed. Its requests are not there: lanes share what makes them.
     pub(crate) fn of_lane(outlet: &Outlet, oldest: Option<Instant>) -> Self {
         let counts = &outlet.counts;
         let failure = outlet.failure();
@@ -151,6 +168,7 @@ impl SinkStatus {
         Self {
             name: outlet.name.to_string(),
             target: outlet.deliver.target(),
+            host: outlet.deliver.host(),
             state: match failure {
                 Some(_) => SinkState::Retrying,
                 None => SinkState::Delivering,
@@ -158,6 +176,8 @@ impl SinkStatus {
             failure: failure
                 .map(|failure| (failure.reason.to_owned(), failure.detail, failure.attempts)),
             requests: load(&counts.requests),
+            request_durations: Vec::new(),
+            tenants: tenants_of(outlet),
             failures: failures
                 .iter()
                 .map(|(reason, count)| (*reason, *count))
@@ -200,6 +220,19 @@ impl SinkStatus {
                 Some((_, known)) => *known += count,
                 None => self.failures.push((reason, count)),
             }
+        }
+        for durations in lane.request_durations {
+            let known = self
+                .request_durations
+                .iter_mut()
+                .find(|known| known.status == durations.status);
+            match known {
+                Some(known) => known.add(&durations),
+                None => self.request_durations.push(durations),
+            }
+        }
+        for (tenant, counts) in lane.tenants {
+            self.tenants.entry(tenant).or_default().add(&counts);
         }
         self.delivered_batches += lane.delivered_batches;
         self.delivered_bytes += lane.delivered_bytes;

@@ -8,6 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tailwater_record::{EncodedBatch, TimestampNs};
 
+use crate::RequestDurations;
+
 /// The backend has taken responsibility for every record of the batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Delivered;
@@ -34,6 +36,9 @@ pub enum DeliverError {
         reason: &'static str,
         /// For the operator. Holds no line content and no secret.
         detail: String,
+        /// The status of the answer; `None` where there was none, or where answers have none. 429 says
+        /// that the backend limits the rate.
+        status: Option<u16>,
         /// When the backend asked to be called again.
         retry_after: Option<Duration>,
     },
@@ -136,4 +141,21 @@ pub trait Deliver: Send + Sync + fmt::Debug {
     /// Says where the batches go, for logs and the status: a URL without user, password or query,
     /// or a path.
     fn target(&self) -> String;
+
+    /// Names the backend in metrics: the host of its URL, with its port where that is not the usual
+    /// one.
+    fn host(&self) -> String {
+        self.target()
+    }
+
+    /// Returns the tenant that a batch is sent for which names none.
+    fn tenant(&self) -> Option<&str> {
+        None
+    }
+
+    /// Returns how long requests took since the start, by the status of the answer; nothing where no
+    /// requests are made.
+    fn requests(&self) -> Vec<RequestDurations> {
+        Vec::new()
+    }
 }

@@ -11,6 +11,7 @@ mod deliver;
 mod encode;
 mod pairs;
 mod quantity;
+mod requests;
 mod retry_after;
 mod settings;
 
@@ -21,6 +22,7 @@ pub use deliver::{
 pub use encode::{Encode, EncodeStats, Encoded};
 pub use pairs::{JsonPairs, MAX_PAIRS, put_selector};
 pub use quantity::{parse_duration, parse_size};
+pub use requests::{DURATION_BUCKETS, RequestDurations, RequestTally};
 pub use retry_after::parse_retry_after;
 pub use settings::{Secret, SettingsError, SinkSettings};
 

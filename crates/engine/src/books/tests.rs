@@ -7,6 +7,7 @@ fn outcome(route: RouteIndex, records: u64, rejected: u64) -> Outcome {
         records,
         acked_bytes: 10 * records,
         rejected: rejected.into_iter().collect(),
+        dropped: BTreeMap::new(),
     }
 }
 

@@ -54,6 +54,7 @@ impl From<AppendError> for DeliverError {
         Self::Retryable {
             reason: error.reason(),
             detail,
+            status: None,
             retry_after: None,
         }
     }

@@ -151,6 +151,7 @@ fn retryable(
     DeliverError::Retryable {
         reason,
         detail: detail(answer, figures, text),
+        status: Some(answer.status),
         retry_after: answer.retry_after,
     }
 }

@@ -9,7 +9,11 @@ use reqwest::header::{
 };
 use reqwest::{Client, Response, Url};
 use tailwater_record::EncodedBatch;
-use tailwater_sink::{DecodedRecord, Deliver, DeliverError, DeliverFuture, Delivered, SplitError};
+use tailwater_sink::{
+    DecodedRecord, Deliver, DeliverError, DeliverFuture, Delivered, RequestDurations, RequestTally,
+    SplitError,
+};
+use tokio::time::Instant;
 
 use crate::answer::{Answer, judge};
 use crate::credentials::Credentials;
@@ -31,19 +35,26 @@ pub(crate) struct LokiDeliver {
     pub(crate) credentials: Option<Credentials>,
     /// Headers of the operator's.
     pub(crate) headers: HeaderMap,
+    pub(crate) requests: RequestTally,
 }
 
 impl LokiDeliver {
     async fn push(&self, batch: &EncodedBatch) -> Result<Delivered, DeliverError> {
-        let response = self
+        let request = self
             .client
             .post(self.url.clone())
             .headers(self.headers_of(batch).await?)
-            .body(batch.body.clone())
-            .send()
-            .await
-            .map_err(|error| crate::transport::failure(&error))?;
-        let answer = read_answer(response).await;
+            .body(batch.body.clone());
+        let started = Instant::now();
+        let answer = match request.send().await {
+            Ok(response) => read_answer(response).await,
+            Err(error) => {
+                self.requests.observe(None, started.elapsed());
+                return Err(crate::transport::failure(&error));
+            }
+        };
+        self.requests
+            .observe(Some(answer.status), started.elapsed());
         if answer.status == 401
             && let Some(credentials) = &self.credentials
         {
@@ -82,6 +93,7 @@ impl LokiDeliver {
                     .map_err(|_| DeliverError::Retryable {
                         reason: "tenant",
                         detail: "the tenant of the source cannot stand in a header".to_owned(),
+                        status: None,
                         retry_after: None,
                     })
             }
@@ -132,6 +144,22 @@ impl Deliver for LokiDeliver {
 
     fn target(&self) -> String {
         crate::push_url::shown(&self.url)
+    }
+
+    fn host(&self) -> String {
+        let host = self.url.host_str().unwrap_or_default();
+        match self.url.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_owned(),
+        }
+    }
+
+    fn tenant(&self) -> Option<&str> {
+        self.tenant.as_ref()?.to_str().ok()
+    }
+
+    fn requests(&self) -> Vec<RequestDurations> {
+        self.requests.snapshot()
     }
 }
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Deserializer};
-use tailwater_sink::{Encode, EncoderFactory, Secret, SettingsError, SinkParts, SinkSettings};
+use tailwater_sink::{
+    Encode, EncoderFactory, RequestTally, Secret, SettingsError, SinkParts, SinkSettings,
+};
 
 use crate::credentials::{Credentials, SecretSetting};
 use crate::deliver::LokiDeliver;
@@ -149,6 +151,7 @@ impl SinkSettings for LokiSettings {
             tenant: self.tenant_header()?,
             credentials: self.credentials()?,
             headers: self.header_map()?,
+            requests: RequestTally::default(),
         };
         Ok(SinkParts {
             encoder: Arc::new(LokiEncoders {

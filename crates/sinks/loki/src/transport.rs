@@ -101,6 +101,7 @@ pub(crate) fn failure(error: &reqwest::Error) -> DeliverError {
     DeliverError::Retryable {
         reason: reason(error),
         detail: told(error),
+        status: None,
         retry_after: None,
     }
 }

@@ -107,6 +107,8 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("sinks.*.retry", "retry: { min_wait: 500ms, max_wait: 30s }"),
     ("sinks.*.retry.min_wait", "min_wait: 500ms"),
     ("sinks.*.retry.max_wait", "max_wait: 30s"),
+    ("sinks.*.retry.max_attempts", "max_attempts: 10"),
+    ("sinks.*.retry.drop_rate_limited", "drop_rate_limited: true"),
     ("sinks.*.when_full", "when_full: spill"),
     ("sinks.*.spill", "spill: { max_bytes: 2GiB, then: block }"),
     ("sinks.*.spill.max_bytes", "max_bytes: 2GiB"),

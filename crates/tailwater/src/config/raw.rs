@@ -436,6 +436,10 @@ pub struct RawRetry {
     pub min_wait: Lasting,
     /// The longest, and the cap on `Retry-After`.
     pub max_wait: Lasting,
+    /// A batch is dropped after so many failed attempts; without it, it is tried for ever.
+    pub max_attempts: Option<u32>,
+    /// Drop a batch at once where the backend answers 429.
+    pub drop_rate_limited: bool,
 }
 
 impl Default for RawRetry {
@@ -443,6 +447,8 @@ impl Default for RawRetry {
         Self {
             min_wait: Lasting(Duration::from_millis(500)),
             max_wait: Lasting(Duration::from_secs(30)),
+            max_attempts: None,
+            drop_rate_limited: false,
         }
     }
 }

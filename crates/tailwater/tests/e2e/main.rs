@@ -7,6 +7,7 @@
 )]
 
 mod bad_input;
+mod client;
 mod faults;
 mod files;
 mod nginx;

@@ -19,6 +19,7 @@ fn retried(outcome: Result<Delivered, DeliverError>) -> (&'static str, String, O
             reason,
             detail,
             retry_after,
+            status: _,
         }) => (reason, detail, retry_after.map(|wait| wait.as_secs())),
         other => panic!("not retryable: {other:?}"),
     }

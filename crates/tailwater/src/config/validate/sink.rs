@@ -1,9 +1,10 @@
 //! Checking sinks.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use tailwater_batcher::BatchLimits;
-use tailwater_engine::SinkConfig;
+use tailwater_engine::{GiveUp, SinkConfig};
 use tailwater_sink::BackoffLimits;
 use tailwater_yaml::{Checker, KeyPath};
 
@@ -101,6 +102,10 @@ fn build(
                 min: raw.retry.min_wait.0,
                 max: raw.retry.max_wait.0,
             },
+            give_up: GiveUp {
+                max_attempts: raw.retry.max_attempts.and_then(NonZeroU32::new),
+                rate_limited: raw.retry.drop_rate_limited,
+            },
             policy,
             dead_letters_max_bytes: raw.dead_letters.max_bytes.0,
         }),
@@ -157,6 +162,15 @@ fn check_limits(checker: &mut Checker<'_>, path: &KeyPath, raw: &RawSink) {
     let retry = path.key("retry");
     super::check_interval(checker, &batch.key("max_wait"), raw.batch.max_wait);
     super::check_interval(checker, &retry.key("min_wait"), raw.retry.min_wait);
+    if raw.retry.max_attempts == Some(0) {
+        let help = "leave it out to try for ever; with 1, a batch that fails once is dropped";
+        let max_attempts = retry.key("max_attempts");
+        checker.fail(
+            &max_attempts,
+            format!("`{max_attempts}` must not be 0"),
+            help,
+        );
+    }
     if raw.retry.min_wait.0 > raw.retry.max_wait.0 {
         let message = format!("`{retry}.min_wait` is longer than `{retry}.max_wait`");
         checker.fail(

@@ -131,6 +131,7 @@ async fn send_until_answered(batch: &EncodedBatch, sink: &SinkConfig) -> Answer 
                 reason,
                 detail,
                 retry_after,
+                ..
             }) => {
                 let attempts = backoff.attempts();
                 let wait = backoff.next_wait(retry_after);
