@@ -16,11 +16,23 @@ use crate::books::RouteIndex;
 
 /// How far a cursor is acked, for its pipeline thread to read without a lock.
 #[derive(Debug, Default)]
-pub(crate) struct Progress(AtomicU64);
+pub(crate) struct Progress {
+    acked_offset: AtomicU64,
+    read_lines: AtomicU64,
+}
 
 impl Progress {
     pub(crate) fn acked_offset(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
+        self.acked_offset.load(Ordering::Acquire)
+    }
+
+    /// Lines read since the cursor was made.
+    pub(crate) fn read_lines(&self) -> u64 {
+        self.read_lines.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn add_lines(&self, lines: u64) {
+        self.read_lines.fetch_add(lines, Ordering::Relaxed);
     }
 }
 
@@ -73,7 +85,10 @@ pub(crate) struct Ledger(Mutex<HashMap<CursorId, Frontier>>);
 impl Ledger {
     /// Opens the account of a cursor that starts at `offset`.
     pub(crate) fn open(&self, cursor: CursorId, account: Account, offset: u64) {
-        account.progress.0.store(offset, Ordering::Release);
+        account
+            .progress
+            .acked_offset
+            .store(offset, Ordering::Release);
         let frontier = Frontier {
             account,
             pending: VecDeque::new(),
@@ -213,7 +228,10 @@ impl Frontier {
             last = self.pending.pop_front();
         }
         let last = last?;
-        self.account.progress.0.store(last.end, Ordering::Release);
+        self.account
+            .progress
+            .acked_offset
+            .store(last.end, Ordering::Release);
         if self.is_closed {
             return None;
         }

@@ -15,9 +15,7 @@ use std::time::Instant;
 
 use tailwater_failpoint::failpoint;
 use tailwater_record::CursorId;
-use tailwater_tailer::{
-    Change, Chunk, FrameStats, Framer, Now, ReadBuffer, Step, Tailer, Waker,
-};
+use tailwater_tailer::{Change, Chunk, FrameStats, Framer, Now, ReadBuffer, Step, Tailer, Waker};
 
 use self::lane::{Gate, Lane, Seal, Stamps, Taken, enter_stats};
 pub(crate) use self::replay::Replay;
@@ -464,7 +462,7 @@ impl Pipeline {
         };
         let offset = framer.offset();
         enter_stats(&self.desk, cursor.route.book, &stats);
-        cursor.route.read_lines += lines;
+        cursor.route.progress.add_lines(lines);
         Some((taken, offset))
     }
 
@@ -602,8 +600,8 @@ impl Pipeline {
                         format!("{:032x}", file.identity.fingerprint.hash),
                         file.identity.fingerprint.len,
                     ),
-                    read_lines: cursor.route.read_lines,
                     read_offset: cursor.offset,
+                    read_lines: cursor.route.progress.read_lines(),
                     acked_offset: cursor.route.progress.acked_offset(),
                     size_bytes,
                     is_rotated: file.is_rotated(),

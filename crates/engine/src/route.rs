@@ -36,8 +36,6 @@ pub(crate) struct Route {
     pub(crate) batch: usize,
     /// Index of the stages that its lines go through, if they go through any.
     pub(crate) workshop: Option<usize>,
-    /// Lines read since the agent started.
-    pub(crate) read_lines: u64,
 }
 
 /// A lane as a pipeline thread sees it.

@@ -270,10 +270,10 @@ pub struct FileStatus {
     pub inode: u64,
     /// Fingerprint of the head, in hexadecimal, and how many bytes it covers.
     pub fingerprint: (String, u16),
-    /// Lines read of it since the agent started.
-    pub read_lines: u64,
     /// Offset read up to.
     pub read_offset: u64,
+    /// Lines read since the agent found it.
+    pub read_lines: u64,
     /// Offset acked up to: the position.
     pub acked_offset: u64,
     /// Size now.

@@ -1,8 +1,11 @@
 //! The admin server: metrics, health and status, on loopback unless told otherwise.
 //!
-//! It only answers GET, changes nothing, and holds no secret.
+//! It changes nothing, unless it may reload, and shows no secret.
 
-use std::fmt::Write as _;
+mod promtail;
+mod reload;
+mod status;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -10,10 +13,11 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
-use axum::routing::get;
-use serde_json::{Value, json};
-use tailwater_engine::{EngineHandle, FileStatus, RouteBooks, SinkState, SinkStatus, Status};
+use axum::routing::{any, get, post};
+use tailwater_engine::{EngineHandle, Status};
 use tokio::net::TcpListener;
+
+pub use reload::{ReloadRequest, Reloads, Site};
 
 use crate::telemetry::Telemetry;
 
@@ -22,24 +26,23 @@ use crate::telemetry::Telemetry;
 struct Desk {
     engine: EngineHandle,
     telemetry: Arc<Telemetry>,
+    site: Arc<Site>,
 }
 
 /// Serves until the task is dropped.
 ///
 /// # Errors
 /// Those of accepting connections.
-pub async fn serve(listener: TcpListener, engine: EngineHandle) -> std::io::Result<()> {
-    let desk = Desk {
+pub async fn serve(
+    listener: TcpListener,
+    engine: EngineHandle,
+    site: Arc<Site>,
+) -> std::io::Result<()> {
+    let router = router(Desk {
         engine,
         telemetry: Arc::new(Telemetry::default()),
-    };
-    let router = Router::new()
-        .route("/", get(page))
-        .route("/metrics", get(metrics))
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/ready", get(ready))
-        .route("/api/v1/status", get(status))
-        .with_state(desk);
+        site,
+    });
     axum::serve(listener, router).await
 }
 
@@ -51,8 +54,45 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::bind(address).await
 }
 
+fn router(desk: Desk) -> Router {
+    let server = &desk.site.server;
+    let prefix = server.path_prefix.as_str();
+    let at = |path: &str| format!("{prefix}{path}");
+    let mut router = Router::new()
+        .route(&at("/metrics"), get(metrics))
+        .route(&at("/healthz"), get(|| async { "ok\n" }))
+        .route(&at("/status"), get(page))
+        .route(&at("/api/v1/status"), get(status));
+    if server.promtail {
+        router = promtail::routes(router, prefix);
+    } else {
+        router = router
+            .route(&at("/"), get(page))
+            .route(&at("/ready"), get(ready));
+        if !prefix.is_empty() {
+            router = router.route(prefix, get(page));
+        }
+    }
+    if server.reload {
+        router = router.route(&at("/-/reload"), post(reload::reload));
+        if server.promtail {
+            router = router.route(&at("/reload"), any(reload::reload));
+        }
+    }
+    router.with_state(desk)
+}
+
 async fn metrics(State(desk): State<Desk>) -> Response {
-    let text = desk.telemetry.render(&desk.engine.status());
+    let promtail = desk.site.server.promtail.then(|| desk.site.process());
+    // The series of single files cost a question to every pipeline thread.
+    let status = match promtail {
+        Some(_) => full_status(&desk).await,
+        None => Some(desk.engine.status()),
+    };
+    let Some(status) = status else {
+        return no_status();
+    };
+    let text = desk.telemetry.render(&status, promtail);
     (
         [(
             header::CONTENT_TYPE,
@@ -74,26 +114,26 @@ async fn ready(State(desk): State<Desk>) -> Response {
 
 async fn status(State(desk): State<Desk>) -> Response {
     match full_status(&desk).await {
-        Some(status) => Json(to_json(&status)).into_response(),
-        None => (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "the status could not be gathered\n",
-        )
-            .into_response(),
+        Some(status) => Json(status::to_json(&status)).into_response(),
+        None => no_status(),
     }
 }
 
 async fn page(State(desk): State<Desk>) -> Response {
     let Some(status) = full_status(&desk).await else {
-        return (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "the status could not be gathered\n",
-        )
-            .into_response();
+        return no_status();
     };
     (
         [(header::CONTENT_TYPE, "text/plain; charset=utf-8")],
-        to_text(&status),
+        status::to_text(&status),
+    )
+        .into_response()
+}
+
+fn no_status() -> Response {
+    (
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "the status could not be gathered\n",
     )
         .into_response()
 }
@@ -104,160 +144,4 @@ async fn full_status(desk: &Desk) -> Option<Status> {
     tokio::task::spawn_blocking(move || engine.status_with_files())
         .await
         .ok()
-}
-
-fn to_json(status: &Status) -> Value {
-    json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "unanswered_workers": status.unanswered_workers,
-        "books": status.books.iter().map(book_json).collect::<Vec<_>>(),
-        "sinks": status.sinks.iter().map(sink_json).collect::<Vec<_>>(),
-        "files": status.files.iter().map(file_json).collect::<Vec<_>>(),
-        "positions": {
-            "files": status.checkpoint.files,
-            "checkpoints": status.checkpoint.checkpoints,
-            "failures": status.checkpoint.failures,
-            "last_error": status.checkpoint.last_error,
-        },
-        "memory": { "used_bytes": status.memory_used_bytes, "max_bytes": status.memory_max_bytes },
-    })
-}
-
-fn book_json(book: &RouteBooks) -> Value {
-    json!({
-        "source": &*book.source,
-        "sink": &*book.sink,
-        "read_records": book.read_records,
-        "acked_records": book.acked_records,
-        "dropped_records": book.dropped_records,
-        "rejected_records": book.rejected_records,
-        "spilled_records": book.spilled_records,
-        "in_flight_records": book.in_flight_records,
-        "read_bytes": book.read_bytes,
-        "acked_bytes": book.acked_bytes,
-        "lost_unread_bytes": book.lost_unread_bytes,
-    })
-}
-
-fn sink_json(sink: &SinkStatus) -> Value {
-    json!({
-        "name": sink.name,
-        "target": sink.target,
-        "state": state_word(sink.state),
-        "failure": sink.failure.as_ref().map(|(reason, detail, attempts)| json!({
-            "reason": reason, "detail": detail, "attempts": attempts,
-        })),
-        "requests": sink.requests,
-        "in_flight_batches": sink.in_flight_batches,
-        "queued_batches": sink.queued_batches,
-        "queue_used_bytes": sink.queue_used_bytes,
-        "queue_max_bytes": sink.queue_max_bytes,
-        "oldest_unacked_seconds": sink.oldest_unacked.map(|age| age.as_secs_f64()),
-        "spill": {
-            "bytes": sink.spill.bytes,
-            "max_bytes": sink.spill.max_bytes,
-            "segments": sink.spill.segments,
-            "batches": sink.spill.frames,
-            "lost_batches": sink.spill.lost_frames,
-            "is_full": sink.spill.full > 0,
-        },
-        "dead_letters": {
-            "records": sink.dead_letters.records,
-            "bytes": sink.dead_letters.bytes,
-        },
-    })
-}
-
-fn file_json(file: &FileStatus) -> Value {
-    let (fingerprint, fingerprint_bytes) = &file.fingerprint;
-    json!({
-        "source": file.source,
-        "sink": file.sink,
-        "path": file.path.to_string_lossy(),
-        "current_path": file.current_path.as_ref().map(|path| path.to_string_lossy()),
-        "identity": {
-            "device": file.device,
-            "inode": file.inode,
-            "fingerprint": fingerprint,
-            "fingerprint_bytes": fingerprint_bytes,
-        },
-        "read_offset": file.read_offset,
-        "offset": file.acked_offset,
-        "size_bytes": file.size_bytes,
-        "lag_bytes": file.size_bytes.saturating_sub(file.acked_offset),
-        "oldest_unsent_seconds": file.oldest_unacked.map(|age| age.as_secs_f64()),
-        "is_rotated": file.is_rotated,
-        "is_open": file.is_open,
-    })
-}
-
-fn state_word(state: SinkState) -> &'static str {
-    match state {
-        SinkState::Delivering => "delivering",
-        SinkState::Retrying => "retrying",
-    }
-}
-
-/// Files listed on the page; all of them stand in the JSON.
-const MAX_PAGE_FILES: usize = 200;
-
-fn to_text(status: &Status) -> String {
-    let mut text = format!("tailwater {}\n\nSINKS\n", env!("CARGO_PKG_VERSION"));
-    let mut line = |arguments: std::fmt::Arguments<'_>| {
-        // Writing to a string cannot fail.
-        text.write_fmt(arguments).ok();
-        text.push('\n');
-    };
-    for sink in &status.sinks {
-        let failure = sink
-            .failure
-            .as_ref()
-            .map_or(String::new(), |(reason, detail, attempts)| {
-                format!(", {reason} after {attempts} attempts: {detail}")
-            });
-        line(format_args!(
-            "  {}  {}  {}{failure}",
-            sink.name,
-            sink.target,
-            state_word(sink.state)
-        ));
-    }
-    line(format_args!(
-        "\nBOOKS (records)\n  source  sink  read = acked + dropped + rejected + spilled + in flight"
-    ));
-    for book in &status.books {
-        line(format_args!(
-            "  {}  {}  {} = {} + {} + {} + {} + {}",
-            book.source,
-            book.sink,
-            book.read_records,
-            book.acked_records,
-            book.dropped_total(),
-            book.rejected_total(),
-            book.spilled_records,
-            book.in_flight_records
-        ));
-    }
-    line(format_args!(
-        "\nFILES ({})\n  lag bytes  size bytes  path",
-        status.files.len()
-    ));
-    for file in status.files.iter().take(MAX_PAGE_FILES) {
-        let lag = file.size_bytes.saturating_sub(file.acked_offset);
-        line(format_args!(
-            "  {lag:>9}  {:>10}  {}",
-            file.size_bytes,
-            file.path.display().to_string().escape_debug()
-        ));
-    }
-    if status.files.len() > MAX_PAGE_FILES {
-        line(format_args!(
-            "  … {} more in /api/v1/status",
-            status.files.len() - MAX_PAGE_FILES
-        ));
-    }
-    line(format_args!(
-        "\nMetrics: /metrics   Everything as JSON: /api/v1/status"
-    ));
-    text
 }

@@ -41,7 +41,10 @@ pub fn check(path: Option<&Path>, out: &mut dyn Write) -> Result<(), Failure> {
 pub fn explain(config: &Config, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "The configuration is valid.\n")?;
     writeln!(out, "positions in {}", config.data_dir.display())?;
-    writeln!(out, "status on http://{}/", config.listen)?;
+    if let Some(address) = config.server.listen {
+        let prefix = &config.server.path_prefix;
+        writeln!(out, "status on http://{address}{prefix}/")?;
+    }
     let sources = &config.engine.sources;
     let tailing = &config.engine.tailing;
     let named = sources.iter().flat_map(|source| source.patterns.roots());

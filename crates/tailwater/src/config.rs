@@ -8,6 +8,7 @@
 mod expand;
 mod keys;
 pub mod raw;
+mod shown;
 mod validate;
 
 use std::collections::HashMap;
@@ -33,14 +34,52 @@ const DATA_DIR_VARIABLE: &str = "TAILWATER_DATA_DIR";
 pub struct Config {
     /// Where the positions are kept.
     pub data_dir: PathBuf,
-    /// Where the admin server listens.
-    pub listen: SocketAddr,
+    /// The admin server.
+    pub server: ServerConfig,
     /// How long stopping and draining may take.
     pub shutdown_timeout: Duration,
     /// How much the agent says.
     pub log: raw::RawLog,
     /// What runs.
     pub engine: EngineConfig,
+    /// The text that all of it was made from.
+    pub written: Written,
+}
+
+/// The admin server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// Where it listens; `None` for no server.
+    pub listen: Option<SocketAddr>,
+    /// What stands before every path: empty, or `/a/b`.
+    pub path_prefix: String,
+    /// Whether it answers as Promtail does.
+    pub promtail: bool,
+    /// Whether it reloads on request.
+    pub reload: bool,
+    /// Whether it is ready without a file, where it answers as Promtail does.
+    pub ready_without_targets: bool,
+}
+
+/// A configuration as it was written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// The text as it may be shown: in YAML, without comments and secrets.
+    pub shown: String,
+    /// Equal for equal texts, within one process.
+    pub hash: u64,
+}
+
+impl Written {
+    fn new(text: &str, tree: &tailwater_yaml::Node) -> Self {
+        use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        Self {
+            shown: shown::show(tree),
+            hash: hasher.finish(),
+        }
+    }
 }
 
 /// Reads and checks a configuration file, at most 1 MiB. `data_dir` overrides the file's.
@@ -90,7 +129,10 @@ pub fn parse(
     let hidden = expand::expand(&mut tree, text, variables).map_err(fail)?;
     let mut checker = Checker::new(&tree, &hidden, keys::GUIDE);
     let config = match shape::read(&tree) {
-        Ok(raw) => validate::check(&mut checker, raw, data_dir),
+        Ok(raw) => {
+            let written = Written::new(text, &tree);
+            validate::check(&mut checker, raw, data_dir, written)
+        }
         Err(error) => {
             checker.fail_shape(&error);
             None

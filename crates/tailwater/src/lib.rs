@@ -7,6 +7,7 @@ pub mod check;
 pub mod cli;
 pub mod config;
 pub mod exit;
+mod log_count;
 pub mod registry;
 pub mod run;
 pub mod spill;

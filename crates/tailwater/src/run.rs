@@ -1,6 +1,7 @@
 //! `tailwater run` and `tailwater tail`: the life of the process.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -9,12 +10,17 @@ use anyhow::Context as _;
 use tailwater_durable::{DirLock, Disk, LockError, MemoryStorage, Storage};
 use tailwater_engine::Engine;
 use tailwater_position_store::{Journal, PositionStore, StoreLimits};
+use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
+use crate::admin::{ReloadRequest, Reloads, Site};
 use crate::cli::TailArguments;
 use crate::config::raw::{RawLog, RawLogFormat, RawLogLevel};
 use crate::config::{self, Config, ConfigError};
 use crate::exit::{Failure, Hint};
+use crate::log_count::LogCount;
 
 /// The file in the data directory that names the address of the admin server.
 const ADDRESS_FILE: &str = "admin.addr";
@@ -125,9 +131,66 @@ async fn serve(
     journal: Journal,
 ) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
-    let listener = crate::admin::bind(config.listen)
+    let listener = listen(config.server.listen, &*storage).await?;
+    let address = listener.as_ref().map(TcpListener::local_addr).transpose();
+    announce(
+        &config,
+        address.context("cannot tell the address of the admin server")?,
+    );
+    let engine = Engine::start(&config.engine, store, journal, Some(storage))?;
+    let (site, mut reloads) = Site::new(&config);
+    let site = Arc::new(site);
+    let handle = engine.handle();
+    let admin = listener
+        .map(|listener| tokio::spawn(crate::admin::serve(listener, handle, Arc::clone(&site))));
+    let mut daemon = Daemon {
+        shutdown_timeout: config.shutdown_timeout,
+        hash: config.written.hash,
+        origin,
+        engine,
+        site,
+    };
+    let of_signal = if config.server.promtail {
+        Unchanged::IsRefused
+    } else {
+        Unchanged::IsTaken
+    };
+    loop {
+        match wish(&mut signals, &mut reloads).await {
+            Wish::Stop => break,
+            Wish::Reload(None) => drop(daemon.reload(of_signal).await),
+            Wish::Reload(Some(request)) => {
+                // Whoever asked may have gone: the log has it too.
+                drop(request.send(daemon.reload(Unchanged::IsRefused).await));
+            }
+        }
+    }
+    tracing::info!("stopping");
+    if let Some(admin) = admin {
+        admin.abort();
+    }
+    tokio::select! {
+        stopped = daemon.engine.shutdown(daemon.shutdown_timeout) => {
+            tracing::info!(unacked_records = stopped.unacked_records, "stopped");
+        }
+        () = signals.stop() => tracing::warn!("told twice to stop: what was not acked is sent again after the next start"),
+    }
+    Ok(())
+}
+
+/// Binds the address of the admin server and writes it where it is looked for; `None` for no server.
+async fn listen(
+    address: Option<SocketAddr>,
+    storage: &dyn Storage,
+) -> anyhow::Result<Option<TcpListener>> {
+    let Some(address) = address else {
+        // One may be left of an earlier run, or none.
+        drop(storage.remove(ADDRESS_FILE));
+        return Ok(None);
+    };
+    let listener = crate::admin::bind(address)
         .await
-        .with_context(|| format!("cannot listen on {}", config.listen))
+        .with_context(|| format!("cannot listen on {address}"))
         .map_err(|error| {
             error.context(Hint(
                 "choose a free address: `server: { listen: \"127.0.0.1:0\" }`".to_owned(),
@@ -140,34 +203,84 @@ async fn serve(
         .replace(ADDRESS_FILE, address.to_string().as_bytes())
         .context("cannot write the address of the admin server")
         .context(Hint(UNUSABLE_DATA_DIR.to_owned()))?;
-    announce(&config, address);
-    let mut shutdown_timeout = config.shutdown_timeout;
-    let mut engine = Engine::start(&config.engine, store, journal, Some(storage))?;
-    let admin = tokio::spawn(crate::admin::serve(listener, engine.handle()));
-    while signals.next().await == Told::Reload {
-        match origin.load() {
-            Ok(config) => {
-                shutdown_timeout = config.shutdown_timeout;
-                engine.reload(&config.engine, shutdown_timeout).await;
-                tracing::info!("configuration reloaded");
-            }
-            Err(error) => {
-                tracing::error!(error = %error, hint = error.hint, "configuration not reloaded, the old one goes on");
-            }
-        }
-    }
-    tracing::info!("stopping");
-    admin.abort();
-    tokio::select! {
-        stopped = engine.shutdown(shutdown_timeout) => {
-            tracing::info!(unacked_records = stopped.unacked_records, "stopped");
-        }
-        () = signals.stop() => tracing::warn!("told twice to stop: what was not acked is sent again after the next start"),
-    }
-    Ok(())
+    Ok(Some(listener))
 }
 
-fn announce(config: &Config, address: std::net::SocketAddr) {
+/// What runs, and what a reload changes.
+struct Daemon {
+    origin: Origin,
+    engine: Engine,
+    site: Arc<Site>,
+    shutdown_timeout: Duration,
+    /// Of the text that runs.
+    hash: u64,
+}
+
+/// What becomes of a reload where the text is what it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unchanged {
+    IsTaken,
+    IsRefused,
+}
+
+impl Daemon {
+    /// Takes up the configuration as it is now. Where it cannot be, the old one goes on; the error is
+    /// logged and returned.
+    async fn reload(&mut self, unchanged: Unchanged) -> Result<(), String> {
+        let loaded = self.origin.load().map_err(|error| {
+            let text = error.to_string();
+            (text, error.hint)
+        });
+        let checked = loaded.and_then(|config| {
+            if unchanged == Unchanged::IsRefused && config.written.hash == self.hash {
+                let hint = "change the file first: what runs is what it says".to_owned();
+                return Err(("config has not changed".to_owned(), hint));
+            }
+            Ok(config)
+        });
+        match checked {
+            Ok(config) => {
+                self.shutdown_timeout = config.shutdown_timeout;
+                self.hash = config.written.hash;
+                self.engine
+                    .reload(&config.engine, self.shutdown_timeout)
+                    .await;
+                self.site.reloaded(&config);
+                tracing::info!("configuration reloaded");
+                Ok(())
+            }
+            Err((error, hint)) => {
+                self.site.not_reloaded();
+                tracing::error!(
+                    error,
+                    hint,
+                    "configuration not reloaded, the old one goes on"
+                );
+                Err(error)
+            }
+        }
+    }
+}
+
+/// What somebody outside wants.
+#[derive(Debug)]
+enum Wish {
+    Stop,
+    /// With the one who waits for the answer, where there is one.
+    Reload(Option<ReloadRequest>),
+}
+
+async fn wish(signals: &mut Signals, reloads: &mut Reloads) -> Wish {
+    tokio::select! {
+        told = signals.next() => match told {
+            Told::Stop => Wish::Stop,
+            Told::Reload => Wish::Reload(None),
+        },
+        Some(request) = reloads.recv() => Wish::Reload(Some(request)),
+    }
+}
+
+fn announce(config: &Config, address: Option<SocketAddr>) {
     let sources: Vec<&str> = config
         .engine
         .sources
@@ -185,7 +298,7 @@ fn announce(config: &Config, address: std::net::SocketAddr) {
         version = env!("CARGO_PKG_VERSION"),
         sources = sources.join(","),
         data_dir = %config.data_dir.display(),
-        status = format!("http://{address}/"),
+        status = address.map(|address| format!("http://{address}{}/", config.server.path_prefix)),
         "tailwater started"
     );
 }
@@ -302,8 +415,8 @@ fn start_log(log: &RawLog, level: Option<RawLogLevel>) {
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
     // It fails only where a log was started before, and then that one is used.
     match log.format {
-        RawLogFormat::Text => builder.try_init().ok(),
-        RawLogFormat::Json => builder.json().try_init().ok(),
+        RawLogFormat::Text => builder.finish().with(LogCount).try_init().ok(),
+        RawLogFormat::Json => builder.json().finish().with(LogCount).try_init().ok(),
     };
 }
 

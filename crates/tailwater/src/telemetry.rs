@@ -3,12 +3,66 @@
 //! Figures are kept by the engine, per batch and per chunk; they meet the metrics only when somebody
 //! asks. All of a route's figures are of one moment, so the books balance in every answer.
 
+mod exposition;
+mod own;
+mod process;
+mod promtail;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use tailwater_engine::{RouteBooks, SinkState, SinkStatus, Status};
 
+use self::exposition::Exposition;
+pub(crate) use self::promtail::Process;
+
+/// What the stages count, added up over the sources.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct StageFigures {
+    /// The metrics that stages make of lines, each name once.
+    pub(crate) samples: Vec<tailwater_stages::Sample>,
+    /// Lines that stages dropped, by reason.
+    pub(crate) dropped_lines: BTreeMap<Cow<'static, str>, u64>,
+    /// Lines that `limit` dropped: name and value of the label, and how many.
+    pub(crate) dropped_by_label: Vec<(String, String, u64)>,
+}
+
+/// Gathers what the stages count.
+fn stage_figures(status: &Status) -> StageFigures {
+    // Each sink of a source has its lines go through the stages: they count once.
+    let mut by_source: BTreeMap<(&str, &Cow<'static, str>), u64> = BTreeMap::new();
+    for books in &status.books {
+        for (reason, records) in &books.dropped_by_stages {
+            let most = by_source.entry((&*books.source, reason)).or_default();
+            *most = (*records).max(*most);
+        }
+    }
+    let mut dropped_lines = BTreeMap::new();
+    for ((_, reason), records) in by_source {
+        *dropped_lines.entry(reason.clone()).or_default() += records;
+    }
+    let by_label = status.stage_drops_by_label.iter();
+    StageFigures {
+        samples: status.stages.clone(),
+        dropped_lines,
+        dropped_by_label: by_label
+            .map(|((name, value), lines)| (name.clone(), value.clone(), *lines))
+            .collect(),
+    }
+}
+
 /// Names and help texts of the counters.
-const COUNTERS: [(&str, &str); 39] = [
+const COUNTERS: [(&str, &str); 41] = [
+    (
+        "tailwater_read_lines_total",
+        "Lines read from files, per source and sink.",
+    ),
+    (
+        "tailwater_joined_lines_total",
+        "Lines that stages joined to a record which another line began.",
+    ),
     (
         "tailwater_read_records_total",
         "Records read from files, per source and sink.",
@@ -91,7 +145,7 @@ const COUNTERS: [(&str, &str); 39] = [
     ),
     (
         "tailwater_sink_failures_total",
-        "Requests that failed and are tried again, by reason.",
+        "Requests that failed and were not refused, by reason.",
     ),
     (
         "tailwater_sink_delivered_batches_total",
@@ -258,8 +312,8 @@ impl Default for Telemetry {
 }
 
 impl Telemetry {
-    /// Returns the metrics in the Prometheus text format.
-    pub fn render(&self, status: &Status) -> String {
+    /// Returns the metrics in the Prometheus text format; with `promtail`, under Promtail's names too.
+    pub(crate) fn render(&self, status: &Status, promtail: Option<Process>) -> String {
         metrics::with_local_recorder(&self.recorder, || {
             gauge!("tailwater_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
             status.books.iter().for_each(set_route);
@@ -267,7 +321,15 @@ impl Telemetry {
             set_process(status);
         });
         self.handle.run_upkeep();
-        self.handle.render()
+        let stages = stage_figures(status);
+        let mut out = Exposition::default();
+        own::put_sinks(&mut out, &status.sinks);
+        process::put(&mut out);
+        if let Some(process) = promtail {
+            promtail::put(&mut out, status, &stages, process);
+        }
+        own::put_stages(&mut out, &stages.samples);
+        self.handle.render() + &out.into_text()
     }
 }
 
@@ -288,6 +350,8 @@ fn set_route(route: &RouteBooks) {
     let count = |name: &'static str, value: u64| counter!(name, &labels).absolute(value);
     count("tailwater_read_records_total", route.read_records);
     count("tailwater_read_bytes_total", route.read_bytes);
+    count("tailwater_read_lines_total", route.read_lines);
+    count("tailwater_joined_lines_total", route.joined_lines);
     count("tailwater_acked_records_total", route.acked_records);
     count("tailwater_acked_bytes_total", route.acked_bytes);
     count("tailwater_lost_unread_bytes_total", route.lost_unread_bytes);

@@ -135,7 +135,6 @@ impl Pipeline {
             progress: Arc::new(Progress::default()),
             batch: slot,
             workshop,
-            read_lines: 0,
         };
         self.desk.positions.remember(key, &feed.name, position);
         let account = Account {

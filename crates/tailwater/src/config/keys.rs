@@ -14,6 +14,13 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("data_dir", "data_dir: /var/lib/tailwater"),
     ("server", "server: { listen: \"127.0.0.1:9080\" }"),
     ("server.listen", "listen: \"127.0.0.1:9080\""),
+    ("server.path_prefix", "path_prefix: /tailwater"),
+    ("server.promtail", "promtail: true"),
+    ("server.reload", "reload: true"),
+    (
+        "server.ready_without_targets",
+        "ready_without_targets: true",
+    ),
     ("shutdown_timeout", "shutdown_timeout: 10s"),
     ("checkpoint_interval", "checkpoint_interval: 1s"),
     ("workers", "workers: 1"),

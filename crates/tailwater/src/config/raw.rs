@@ -97,14 +97,26 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for NamedVisitor<T> {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawServer {
-    /// Its address.
+    /// Its address; empty for no server.
     pub listen: String,
+    /// What stands before every path.
+    pub path_prefix: String,
+    /// Answer as Promtail does: its endpoints, and its names beside ours in `/metrics`.
+    pub promtail: bool,
+    /// Reload on request: `POST /-/reload`, and `/reload` where it answers as Promtail does.
+    pub reload: bool,
+    /// Be ready before there is a file, where it answers as Promtail does.
+    pub ready_without_targets: bool,
 }
 
 impl Default for RawServer {
     fn default() -> Self {
         Self {
             listen: "127.0.0.1:9080".to_owned(),
+            path_prefix: String::new(),
+            promtail: false,
+            reload: false,
+            ready_without_targets: false,
         }
     }
 }

@@ -1,18 +1,18 @@
 //! From what is written to what runs.
 
 mod policy;
+mod server;
 mod sink;
 mod source;
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tailwater_engine::{EngineConfig, TailingConfig, WatchBackend};
 use tailwater_yaml::{Checker, KeyPath};
 
-use super::Config;
 use super::raw::{Lasting, RawConfig, RawTailing, RawWatch};
+use super::{Config, Written};
 
 /// Pipeline threads.
 const MAX_WORKERS: usize = 64;
@@ -34,13 +34,10 @@ pub(super) fn check(
     checker: &mut Checker<'_>,
     raw: RawConfig,
     data_dir: Option<&Path>,
+    written: Written,
 ) -> Option<Config> {
     let top = KeyPath::default();
-    let listen = check_listen(
-        checker,
-        &top.key("server").key("listen"),
-        &raw.server.listen,
-    );
+    let server = server::check(checker, &top.key("server"), &raw.server);
     check_limits(checker, &raw);
     let data_dir = data_dir.map_or(raw.data_dir, Path::to_owned);
     if data_dir.as_os_str().is_empty() {
@@ -75,7 +72,7 @@ pub(super) fn check(
     excluded_paths.extend(written_paths);
     Some(Config {
         data_dir: data_dir.clone(),
-        listen: listen?,
+        server: server?,
         shutdown_timeout: raw.shutdown_timeout.0,
         log: raw.log,
         engine: EngineConfig {
@@ -91,16 +88,8 @@ pub(super) fn check(
             checkpoint_interval: raw.checkpoint_interval.0,
             data_dir: Some(data_dir),
         },
+        written,
     })
-}
-
-fn check_listen(checker: &mut Checker<'_>, path: &KeyPath, listen: &str) -> Option<SocketAddr> {
-    let address = listen.parse().ok();
-    if address.is_none() {
-        let help = "give an IP address and a port; port 0 takes any that is free";
-        checker.fail(path, "`server.listen` is not an address with a port", help);
-    }
-    address
 }
 
 fn check_limits(checker: &mut Checker<'_>, raw: &RawConfig) {

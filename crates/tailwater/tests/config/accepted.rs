@@ -19,7 +19,10 @@ sinks: {out: {loki: {url: "http://127.0.0.1:3100"}}}
 fn the_plain_form_has_a_default_for_everything_else() {
     let config = parse(PLAIN).unwrap();
     assert_eq!(config.data_dir, PathBuf::from("/var/lib/tailwater"));
-    assert_eq!(config.listen, SocketAddr::from(([127, 0, 0, 1], 9080)));
+    assert_eq!(
+        config.server.listen,
+        Some(SocketAddr::from(([127, 0, 0, 1], 9080)))
+    );
     assert_eq!(config.shutdown_timeout, Duration::from_secs(10));
     let engine = &config.engine;
     assert_eq!((engine.workers, engine.memory_limit_bytes), (1, 64 << 20));

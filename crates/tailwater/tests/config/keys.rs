@@ -21,7 +21,7 @@ tailwater.yaml:1:1: unknown key `sorces`
 }
 
 #[test]
-fn an_unknown_key_of_the_server_is_named_with_its_only_neighbour() {
+fn an_unknown_key_of_the_server_is_named_with_the_nearest() {
     check(
         r#"server:
   lisen: "127.0.0.1:9080"
@@ -34,7 +34,7 @@ tailwater.yaml:2:3: unknown key `lisen` in `server`
 2 |   lisen: "127.0.0.1:9080"
   |   ^^^^^ did you mean `listen`?
   |
-  = valid here: listen
+  = valid here: listen, path_prefix, promtail, reload, ready_without_targets
   = example: listen: "127.0.0.1:9080"
 "#,
     );

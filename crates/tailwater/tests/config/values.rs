@@ -197,8 +197,39 @@ tailwater.yaml:1:19: `server.listen` is not an address with a port
 1 | server: { listen: localhost }
   |                   ^^^^^^^^^
   |
-  = help: give an IP address and a port; port 0 takes any that is free
+  = help: give an IP address and a port; port 0 takes any that is free, and `""` is for no server
   = example: listen: "127.0.0.1:9080"
+"#,
+    );
+}
+
+#[test]
+fn a_prefix_that_is_no_path_is_marked() {
+    for prefix in ["log", "/a//b", "/{x}", "/a b", "/../x"] {
+        let text = format!(
+            "server: {{ path_prefix: \"{prefix}\" }}\n\
+             sources: {{ a: {{ include: [\"/x/*.log\"] }} }}\n\
+             sinks: {{ o: {{ loki: {{ url: \"http://loki:3100\" }} }} }}\n"
+        );
+        let error = super::parse(&text).unwrap_err().to_string();
+        assert!(error.contains("is not the start of a path"), "{error}");
+    }
+}
+
+#[test]
+fn a_last_attempt_before_the_first_is_marked() {
+    check(
+        r#"sources: { a: { include: ["/x/*.log"] } }
+sinks: { o: { loki: { url: "http://loki:3100" }, retry: { max_attempts: 0 } } }
+"#,
+        r#"
+tailwater.yaml:2:73: `sinks.o.retry.max_attempts` must not be 0
+  |
+2 | sinks: { o: { loki: { url: "http://loki:3100" }, retry: { max_attempts: 0 } } }
+  |                                                                         ^
+  |
+  = help: leave it out to try for ever; with 1, a batch that fails once is dropped
+  = example: max_attempts: 10
 "#,
     );
 }

@@ -252,12 +252,12 @@ fn bytes_that_are_only_skipped_move_the_position_and_are_not_sent() {
         let metrics = agent.metrics().unwrap();
         metrics.sum("tailwater_skipped_bytes_total", &[])
     };
-    append(&[b'x'; 200_000]);
+    append(&b"x".repeat(200_000));
     let mut agent = rig.start();
     let stored = SinkState::committed_entries;
     assert!(rig.sink.wait_until(|state| stored(state) == 1, DEADLINE));
     let before = skipped(&agent);
-    append(&[b'y'; 200_000]);
+    append(&b"y".repeat(200_000));
     wait::until(DEADLINE, "the rest of the line is skipped", || {
         skipped(&agent) > before + 199_999.5
     })

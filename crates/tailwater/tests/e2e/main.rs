@@ -14,4 +14,5 @@ mod nginx;
 mod reload;
 mod rig;
 mod rotation;
+mod server;
 mod several;
