@@ -43,5 +43,6 @@ pub use config::{
 };
 pub use error::CompileError;
 pub use limits::Limits;
+pub use pattern::rewrite as go_regex;
 pub use registry::{Registry, Sample, SampleValue, Series};
 pub use worker::{Dropped, Entry, Held, Outcome, Part, Processed, Worker};

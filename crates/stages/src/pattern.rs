@@ -174,8 +174,10 @@ fn first_line(error: &regex::Error) -> String {
     last.strip_prefix("error: ").unwrap_or(last).to_owned()
 }
 
-/// Rewrites what Go and Rust read differently.
-fn rewrite(expression: &str) -> String {
+/// Rewrites an expression of Go's syntax to one that means the same in Rust.
+///
+/// What Go refuses may come out as anything; no error is lost, for the result is still to be compiled.
+pub fn rewrite(expression: &str) -> String {
     let mut rewriter = Rewriter {
         rest: expression,
         out: String::with_capacity(expression.len()),

@@ -4,7 +4,7 @@ use crate::diagnostic::Diagnostic;
 use crate::hidden::Hidden;
 use crate::nearest::nearest;
 use crate::shape::{Fault, ShapeError};
-use crate::tree::{KeyPath, Node, NodeKind, Part, Place};
+use crate::tree::{KeyPath, Node, NodeKind, Part, Place, Step};
 
 /// What a configuration knows of its keys beside their types.
 #[derive(Clone, Copy, Debug)]
@@ -95,7 +95,10 @@ impl<'a> Checker<'a> {
         self.found.push(match &error.fault {
             Fault::UnknownKey { name, valid } => unknown_key(self.guide, &path, name, valid, place),
             Fault::UnknownWord { valid } => {
-                let written = self.written(&path).unwrap_or_default();
+                let written = match (error.part, path.0.last()) {
+                    (Part::Key, Some(Step::Key(name))) => name.clone(),
+                    _ => self.written(&path).unwrap_or_default(),
+                };
                 let diagnostic =
                     Diagnostic::new(format!("`{path}` is not one of the words it may be"), place);
                 suggest(diagnostic, &written, valid).valid(valid)

@@ -312,6 +312,9 @@ impl<'de> Deserializer<'de> for Reader<'de> {
     }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
+        if let Some(value) = self.scalar().and_then(Scalar::old_boolean) {
+            return visitor.visit_bool(value);
+        }
         match self.typed() {
             Typed::Bool(value) => visitor.visit_bool(value),
             Typed::Unsigned(_) | Typed::Signed(_) | Typed::Float(_) | Typed::Text => {

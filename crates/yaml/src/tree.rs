@@ -70,6 +70,8 @@ pub struct Scalar {
     pub value: String,
     /// Without quotes, so it may be a number or a boolean.
     pub is_plain: bool,
+    /// Whether `yes`, `no`, `on` and `off` are booleans where a boolean is wanted, as in YAML 1.1.
+    pub takes_old_booleans: bool,
 }
 
 impl fmt::Debug for Scalar {
@@ -83,6 +85,20 @@ impl Scalar {
     /// Returns whether the value is not what the file says.
     pub fn is_expanded(&self) -> bool {
         self.written != self.value
+    }
+
+    /// Returns the boolean that the word is in YAML 1.1, where that counts.
+    pub fn old_boolean(&self) -> Option<bool> {
+        if !(self.takes_old_booleans && self.is_plain) {
+            return None;
+        }
+        match self.value.as_str() {
+            "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" | "True" | "TRUE" => Some(true),
+            "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF" | "False" | "FALSE" => {
+                Some(false)
+            }
+            _ => None,
+        }
     }
 
     /// Returns whether it may be read as a number or a boolean. A variable in quotes may: some
@@ -214,6 +230,11 @@ impl Node {
             })
     }
 
+    /// Lets `yes`, `no`, `on` and `off` be booleans where a boolean is wanted, as in YAML 1.1.
+    pub fn take_old_booleans(&mut self) {
+        self.for_each_scalar(&mut |scalar, _| scalar.takes_old_booleans = true);
+    }
+
     /// Calls `visit` for every single value, in the order of the file.
     pub fn for_each_scalar(&mut self, visit: &mut dyn FnMut(&mut Scalar, Place)) {
         match &mut self.kind {
@@ -259,6 +280,7 @@ impl Parsed {
                 value: written.clone(),
                 written,
                 is_plain,
+                takes_old_booleans: false,
             })
         };
         let kind = match parsed.value {
