@@ -81,16 +81,20 @@ fn header(loaded: &Loaded, notes: &[String]) -> String {
     text
 }
 
-/// Puts an empty line before each top-level key, and before the comment above it.
+/// Puts an empty line before each top-level block, and before the comment above it.
 fn spaced(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 64);
     let mut is_after_comment = false;
+    let mut is_after_block = true;
     for line in text.lines() {
         let is_top = !line.starts_with([' ', '-']);
-        if is_top && !is_after_comment {
+        let is_comment = line.starts_with('#');
+        let begins_block = is_top && (is_comment || line.ends_with(':'));
+        if !is_after_comment && (begins_block || (is_top && is_after_block)) {
             out.push('\n');
         }
-        is_after_comment = is_top && line.starts_with('#');
+        is_after_comment = is_top && is_comment;
+        is_after_block = !is_top;
         out.push_str(line);
         out.push('\n');
     }

@@ -256,7 +256,7 @@ pub(crate) fn text(value: &str, purpose: Purpose) -> String {
         Purpose::Native => without_variables(value),
         Purpose::Shown => value.to_owned(),
     };
-    if is_plain(&value) {
+    if is_plain(&value) || (purpose == Purpose::Shown && value == SECRET) {
         value
     } else if value.chars().any(is_escaped) {
         double_quoted(&value)

@@ -24,7 +24,7 @@ const SECRET_WORDS: [&str; 9] = [
 ];
 
 /// Keys of maps in which every value may be a secret.
-const SECRET_MAPS: [&str; 1] = ["headers"];
+const SECRET_MAPS: [&str; 3] = ["headers", "http_headers", "proxy_connect_header"];
 
 /// A line that may be shown.
 pub(crate) struct Shown {
