@@ -144,6 +144,12 @@ fn put_server(top: &mut Map, config: &Config) {
     }
     map.comment("Promtail's endpoints, and metrics under its names beside ours.");
     map.plain("promtail", true);
+    if server.enable_runtime_reload == Some(true) {
+        map.plain("reload", true);
+    }
+    if server.health_check_target == Some(false) {
+        map.plain("ready_without_targets", true);
+    }
     top.put("server", map.into_doc());
 }
 

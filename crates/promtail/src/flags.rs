@@ -154,6 +154,25 @@ impl Flags {
         Ok(flags)
     }
 
+    /// Returns all flags, a line each, with how their values are written.
+    pub fn usage() -> String {
+        let lines = KINDS.iter().flat_map(|(kind, names)| {
+            names.iter().map(|name| match kind {
+                Kind::Bool => format!("  -{name}"),
+                Kind::Text
+                | Kind::Duration
+                | Kind::Size
+                | Kind::Port
+                | Kind::Count
+                | Kind::Number
+                | Kind::Pairs => format!("  -{name}={}", kind.example()),
+            })
+        });
+        let mut lines: Vec<String> = lines.collect();
+        lines.sort();
+        lines.join("\n") + "\n"
+    }
+
     fn set(&mut self, name: &'static str, kind: Kind, value: String) -> Result<(), FlagError> {
         let value = typed(kind, value).ok_or_else(|| FlagError::BadValue {
             name: name.to_owned(),

@@ -39,6 +39,15 @@ enum Command {
         #[arg(long, short)]
         config: Option<PathBuf>,
     },
+    /// Prints Promtail's configuration in the native form, with a comment on what means something else.
+    Convert {
+        /// Promtail's file.
+        #[arg(long, short)]
+        config: Option<PathBuf>,
+        /// Promtail's flags after `--`, as `-- -config.expand-env -client.url=http://loki:3100`.
+        #[arg(last = true)]
+        flags: Vec<String>,
+    },
     /// Follows files without a configuration, to the terminal or to Loki. Keeps no positions.
     Tail(TailArguments),
     /// Looks at what waits on disk, spilled or refused for good, and takes it elsewhere.
@@ -72,6 +81,11 @@ fn label(text: &str) -> Result<(String, String), String> {
 
 /// Reads the command line, does what it says, and tells the exit code.
 pub fn main() -> ExitCode {
+    let arguments: Vec<std::ffi::OsString> = std::env::args_os().collect();
+    if crate::promtail::is_asked(&arguments) {
+        let flags = arguments.get(1..).unwrap_or_default();
+        return end(&crate::promtail::main(flags));
+    }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -91,13 +105,18 @@ pub fn main() -> ExitCode {
         Command::Check { config } => {
             crate::check::check(config.as_deref(), &mut std::io::stdout().lock())
         }
+        Command::Convert { config, flags } => crate::promtail::convert(config.as_deref(), flags),
         Command::Tail(tail) => crate::run::tail(tail, arguments.log_level),
         Command::Spill { command } => crate::spill::run(command, &mut std::io::stdout().lock()),
     };
+    end(&result)
+}
+
+fn end(result: &Result<(), Failure>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            report(&failure);
+            report(failure);
             ExitCode::from(failure.code())
         }
     }

@@ -17,8 +17,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tailwater_engine::EngineConfig;
+use tailwater_promtail::{Flags, Loaded};
 pub use tailwater_yaml::ConfigError;
 use tailwater_yaml::{Checker, shape};
+
+use crate::promtail::Unusable;
 
 /// The configuration that runs where none is given.
 pub const DEFAULT: &str = include_str!("config/default.yaml");
@@ -88,7 +91,31 @@ impl Written {
 /// [`ConfigError`] names the file, the place, what is wrong and what to do.
 pub fn load(path: &Path, data_dir: Option<&Path>) -> Result<Config, ConfigError> {
     let text = tailwater_yaml::read_file(path)?;
+    if let Some(loaded) = promtails(&text, path) {
+        return crate::promtail::config_of(&loaded?, data_dir, Unusable::IsRefused);
+    }
     parse(&text, &path.display().to_string(), data_dir, &environment())
+}
+
+/// Reads a text that is Promtail's; `None` where it is none.
+fn promtails(text: &str, path: &Path) -> Option<Result<Loaded, ConfigError>> {
+    let tree = tailwater_yaml::read(text.strip_prefix('\u{feff}').unwrap_or(text)).ok()?;
+    let is_promtail = tailwater_promtail::is_promtail(&tree);
+    let load = || {
+        tailwater_promtail::load_text(
+            text,
+            Some(path),
+            &Flags::default(),
+            &crate::promtail::host(),
+        )
+    };
+    is_promtail.then(load)
+}
+
+/// Reads a file that is Promtail's; `None` where it is none, or cannot be read.
+pub(crate) fn load_promtail(path: &Path) -> Option<Result<Loaded, ConfigError>> {
+    let text = tailwater_yaml::read_file(path).ok()?;
+    promtails(&text, path)
 }
 
 /// Checks the embedded configuration. What it writes goes below `data_dir`, where that is given.

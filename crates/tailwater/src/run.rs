@@ -11,6 +11,7 @@ use tailwater_durable::{DirLock, Disk, LockError, MemoryStorage, Storage};
 use tailwater_engine::Engine;
 use tailwater_position_store::{Journal, PositionStore, StoreLimits};
 use tokio::net::TcpListener;
+use tailwater_promtail::Loaded;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -21,6 +22,7 @@ use crate::config::raw::{RawLog, RawLogFormat, RawLogLevel};
 use crate::config::{self, Config, ConfigError};
 use crate::exit::{Failure, Hint};
 use crate::log_count::LogCount;
+use crate::promtail::{self, Refresh, Unusable};
 
 /// The file in the data directory that names the address of the admin server.
 const ADDRESS_FILE: &str = "admin.addr";
@@ -32,17 +34,60 @@ const UNUSABLE_DATA_DIR: &str =
 const MAX_BLOCKING_THREADS: usize = 8;
 
 /// Where the configuration comes from, now and at each reload.
-struct Origin {
-    path: Option<PathBuf>,
-    data_dir: Option<PathBuf>,
+#[derive(Debug)]
+pub(crate) enum Origin {
+    /// A file of either form, or the embedded one.
+    File {
+        path: Option<PathBuf>,
+        data_dir: Option<PathBuf>,
+    },
+    /// What Promtail's flags name.
+    Promtail(tailwater_promtail::Flags),
 }
 
 impl Origin {
-    fn load(&self) -> Result<Config, ConfigError> {
-        if let Some(path) = &self.path {
-            return config::load(path, self.data_dir.as_deref());
+    /// Loads the configuration for the first time: without the files of targets that cannot be used.
+    fn load_first(&self) -> Result<Config, ConfigError> {
+        match (self.promtail(), self) {
+            (Some(loaded), Self::File { data_dir, .. }) => {
+                promtail::config_of(&loaded?, data_dir.as_deref(), Unusable::IsLeftOut)
+            }
+            (Some(loaded), Self::Promtail(_)) => {
+                promtail::config_of(&loaded?, None, Unusable::IsLeftOut)
+            }
+            (None, _) => self.load(),
         }
-        config::load_default(self.data_dir.as_deref())
+    }
+
+    /// Loads the configuration again; what runs goes on where it cannot be used.
+    fn load(&self) -> Result<Config, ConfigError> {
+        match self {
+            Self::File {
+                path: Some(path),
+                data_dir,
+            } => config::load(path, data_dir.as_deref()),
+            Self::File {
+                path: None,
+                data_dir,
+            } => config::load_default(data_dir.as_deref()),
+            Self::Promtail(flags) => {
+                let loaded = tailwater_promtail::load(flags, &promtail::host())?;
+                promtail::config_of(&loaded, None, Unusable::IsRefused)
+            }
+        }
+    }
+
+    /// Loads Promtail's configuration; `None` where it is another's.
+    fn promtail(&self) -> Option<Result<Loaded, ConfigError>> {
+        match self {
+            Self::File { path, .. } => config::load_promtail(path.as_deref()?),
+            Self::Promtail(flags) => Some(tailwater_promtail::load(flags, &promtail::host())),
+        }
+    }
+
+    /// Returns what waits for other targets, where a file names some.
+    fn refresh(&self) -> Option<Refresh> {
+        Refresh::of(self.promtail()?.ok()?)
     }
 }
 
@@ -55,12 +100,23 @@ pub fn run(
     data_dir: Option<&Path>,
     level: Option<RawLogLevel>,
 ) -> Result<(), Failure> {
-    let origin = Origin {
+    let origin = Origin::File {
         path: path.map(Path::to_owned),
         data_dir: data_dir.map(Path::to_owned),
     };
-    let config = origin.load()?;
+    run_from(origin, level)
+}
+
+/// Runs the daemon with the configuration of an origin.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn run_from(origin: Origin, level: Option<RawLogLevel>) -> Result<(), Failure> {
+    let config = origin.load_first()?;
     start_log(&config.log, level);
+    if let Some(Ok(loaded)) = origin.promtail() {
+        promtail::announce(&loaded);
+    }
     raise_descriptor_limit();
     let (_lock, storage) = open_data_dir(&config.data_dir)?;
     let (store, journal) = open_positions(&storage, config.engine.tailing.max_files)?;
@@ -131,6 +187,7 @@ async fn serve(
     journal: Journal,
 ) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
+    signals.refresh = origin.refresh();
     let listener = listen(config.server.listen, &*storage).await?;
     let address = listener.as_ref().map(TcpListener::local_addr).transpose();
     announce(
@@ -164,6 +221,7 @@ async fn serve(
                 drop(request.send(daemon.reload(Unchanged::IsRefused).await));
             }
         }
+        signals.refresh = daemon.origin.refresh();
     }
     tracing::info!("stopping");
     if let Some(admin) = admin {
@@ -303,8 +361,9 @@ fn announce(config: &Config, address: Option<SocketAddr>) {
     );
 }
 
-/// The signals that the agent listens to.
+/// What tells the agent something: signals, and files of targets that change.
 struct Signals {
+    refresh: Option<Refresh>,
     term: Signal,
     interrupt: Signal,
     hangup: Signal,
@@ -314,6 +373,7 @@ impl Signals {
     fn new() -> anyhow::Result<Self> {
         let listen = |kind| signal(kind).context("cannot listen to signals");
         Ok(Self {
+            refresh: None,
             term: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
             hangup: listen(SignalKind::hangup())?,
@@ -325,11 +385,20 @@ impl Signals {
             _ = self.term.recv() => Told::Stop,
             _ = self.interrupt.recv() => Told::Stop,
             _ = self.hangup.recv() => Told::Reload,
+            () = changed(self.refresh.as_mut()) => Told::Reload,
         }
     }
 
     async fn stop(&mut self) {
         while self.next().await != Told::Stop {}
+    }
+}
+
+/// Returns when the files of targets say something else; never where there are none.
+async fn changed(refresh: Option<&mut Refresh>) {
+    match refresh {
+        Some(refresh) => refresh.changed().await,
+        None => std::future::pending().await,
     }
 }
 

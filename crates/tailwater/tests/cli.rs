@@ -162,3 +162,84 @@ fn check_names_the_files_that_it_may_not_read() {
     );
     assert!(out.contains("0 files, 0 B now"), "{out}");
 }
+
+const PROMTAIL: &str = "clients: [{ url: 'http://localhost:3100/loki/api/v1/push' }]
+scrape_configs: [{ job_name: system, static_configs: [{ labels: { __path__: /nowhere/*.log } }] }]
+";
+
+#[test]
+fn promtails_configuration_is_printed_in_the_native_form() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = write(&directory.path().join("promtail.yaml"), PROMTAIL);
+    let (output, out, errors) = tailwater(&["convert", "--config", &path]);
+    assert_eq!(output.status.code(), Some(0), "{errors}");
+    assert!(
+        out.contains("\nsources:\n  system:\n") && errors.is_empty(),
+        "{out}{errors}"
+    );
+    let (_, out, _) = tailwater(&[
+        "convert",
+        "-c",
+        &path,
+        "--",
+        "-client.tenant-id=t",
+        "-client.url=http://l",
+    ]);
+    assert!(out.contains("tenant: t"), "{out}");
+    let (output, _, errors) = tailwater(&["convert"]);
+    assert_eq!(output.status.code(), Some(64), "{errors}");
+}
+
+#[test]
+fn promtails_flags_make_it_promtail() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = write(&directory.path().join("promtail.yaml"), PROMTAIL);
+    let (output, out, errors) = tailwater(&["-check-syntax", "-config.file", &path]);
+    assert_eq!(
+        out, "Valid config file! No syntax issues found\n",
+        "{errors}"
+    );
+    assert_eq!(output.status.code(), Some(0));
+    let (_, out, _) = tailwater(&["-check-syntax", "-version"]);
+    assert!(out.starts_with("promtail, version "), "{out}");
+    let (_, out, _) = tailwater(&["-dry-run", "-help"]);
+    assert!(out.contains("\n  -client.url=TEXT\n"), "{out}");
+    let (output, _, errors) = tailwater(&["-config.file=/a", "-cleint.url=x"]);
+    assert!(errors.contains("did you mean `-client.url`?"), "{errors}");
+    assert_eq!(output.status.code(), Some(64));
+}
+
+#[test]
+fn an_error_in_promtails_configuration_names_its_file_and_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = PROMTAIL.replace("static_configs", "static_confs");
+    let path = write(&directory.path().join("promtail.yaml"), &text);
+    for arguments in [
+        &["-check-syntax", "-config.file", &path][..],
+        &["-config.file", &path],
+        &["check", "--config", &path],
+        &["run", "--config", &path],
+        &["convert", "--config", &path],
+    ] {
+        let (output, out, errors) = tailwater(arguments);
+        assert_eq!(output.status.code(), Some(78), "{errors}");
+        let place = format!("{path}:2:38: unknown key `static_confs`");
+        assert!(
+            out.is_empty() && errors.contains(&place),
+            "{arguments:?}: {errors}"
+        );
+    }
+}
+
+#[test]
+fn without_a_target_the_reasons_are_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = PROMTAIL.replace("__path__", "path");
+    let path = write(&directory.path().join("promtail.yaml"), &text);
+    let (output, _, errors) = tailwater(&["check", "--config", &path]);
+    assert_eq!(output.status.code(), Some(78), "{errors}");
+    assert!(
+        errors.contains("a target of job system is not followed: no_path"),
+        "{errors}"
+    );
+}

@@ -171,7 +171,8 @@ const NOT_HERE: &[(&str, &str)] = &[
 
 const NOT_YET: &str = "this key is not in this version";
 
-const PROMTAIL: &str = "this is a key of Promtail, whose configuration this version does not read";
+const PROMTAIL: &str =
+    "this is a key of Promtail: one file is either in the native form or in Promtail's";
 
 /// Returns how the key at `path` is written, if that is known.
 fn example(path: &KeyPath) -> Option<&'static str> {

@@ -240,7 +240,7 @@ tailwater.yaml:1:1: unknown key `scrape_configs`
 1 | scrape_configs:
   | ^^^^^^^^^^^^^^
   |
-  = help: this is a key of Promtail, whose configuration this version does not read
+  = help: this is a key of Promtail: one file is either in the native form or in Promtail's
   = valid here: data_dir, server, shutdown_timeout, checkpoint_interval, workers, memory_limit, log, tailing, sources, sinks
 ",
     );
