@@ -1,7 +1,7 @@
 //! Promtail's flags and its configuration, read strictly and written in the native form.
 //!
-//! The way of a configuration: [`Flags`] says which file, [`load`] reads and checks all of it,
-//! [`Loaded::targets`] says which files it names now, and [`convert`] writes the native text, with a
+//! The way of a configuration: [`Flags`] says which file, [`load()`] reads and checks all of it,
+//! [`Loaded::targets`] says which files it names now, and [`convert()`] writes the native text, with a
 //! comment on everything that means something else there. Only that text is ever run.
 //!
 //! # Invariants
