@@ -3,7 +3,8 @@
 //! [`PositionStore`] is the state and touches no disk; [`Journal`] is the disk and knows no state.
 //! What changes is taken out of the store as a [`Group`] and made durable by the journal, so that no
 //! lock is held while the disk works. The format is docs/formats/positions.md. [`Intents`] are a file of
-//! their own, docs/formats/intents.md.
+//! their own, docs/formats/intents.md. [`promtail`] is the form of another agent, to come from and to go
+//! back to.
 
 mod fields;
 mod generation;
@@ -11,6 +12,7 @@ mod intents;
 mod journal;
 mod names;
 mod open;
+pub mod promtail;
 mod record;
 mod state;
 

@@ -21,6 +21,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use self::directories::is_absence;
+pub use self::generations::{Age, is_rotated_name};
 use crate::directory::{Entry, Kind, Listing, TailId, list};
 use crate::tailer::{Known, Now};
 use crate::watch::DirId;

@@ -116,7 +116,7 @@ impl ResolvedEncoding {
     }
 
     /// Returns the index after the last newline of `text`, which begins with a whole unit.
-    pub(crate) fn end_of_last_line(self, text: &[u8]) -> Option<usize> {
+    pub fn end_of_last_line(self, text: &[u8]) -> Option<usize> {
         let newline = match self {
             Self::Utf8 => memchr::memrchr(b'\n', text),
             Self::Utf16Le | Self::Utf16Be => utf16::find_last_newline(text, self),

@@ -18,6 +18,7 @@ mod tailer;
 pub mod watch;
 
 pub use directory::{TailId, is_remote, mount_table};
+pub use discover::{Age, is_rotated_name};
 pub use file::{Chunk, Cursor, ReadBuffer, Step, TailedFile};
 pub use frame::{Cut, Encoding, FrameConfig, FrameState, FrameStats, Framer, OverLimit};
 pub use open::AllowedRoots;

@@ -215,13 +215,15 @@ impl<R> crate::Tailer<R> {
 /// The number that rotation gives says it best: file times are as coarse as the kernel's tick, and a
 /// writer may go on in an old generation after the next has begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Age {
+pub struct Age {
     number: std::cmp::Reverse<u64>,
     modified_ns: u64,
 }
 
 impl Age {
-    fn of(live: &OsStr, name: &OsStr, modified_ns: u64) -> Self {
+    /// Tells it by the name that rotation gave to a file called `live`, and by when it was last written
+    /// to, in nanoseconds since the epoch.
+    pub fn of(live: &OsStr, name: &OsStr, modified_ns: u64) -> Self {
         let rest = name
             .as_encoded_bytes()
             .strip_prefix(live.as_encoded_bytes());
@@ -236,7 +238,7 @@ impl Age {
 
 /// Returns whether a name is one that rotation gives to a file called `live`: `app.log.1`,
 /// `app.log-20261121`, or `app-20261121.log` for `app.log`; never an archive.
-pub(crate) fn is_rotated_name(live: &OsStr, name: &OsStr) -> bool {
+pub fn is_rotated_name(live: &OsStr, name: &OsStr) -> bool {
     let (live, name) = (live.as_encoded_bytes(), name.as_encoded_bytes());
     if live == name
         || ARCHIVES
