@@ -336,7 +336,9 @@ fn push_key(out: &mut String, path: &Path) {
                 out.push(character);
             }
             // What YAML takes for the end of a line, or does not print.
-            _ if character.is_control() || matches!(character, '\u{2028}' | '\u{2029}' | '\u{feff}') => {
+            _ if character.is_control()
+                || matches!(character, '\u{2028}' | '\u{2029}' | '\u{feff}') =>
+            {
                 out.push_str(&format!("\\U{:08x}", u32::from(character)));
             }
             _ => out.push(character),

@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::raw::RawLogLevel;
 use crate::exit::{self, Failure};
+use crate::positions::PositionsCommand;
 use crate::spill::SpillCommand;
 
 /// The log shipping agent: tails files and delivers them, nothing lost silently.
@@ -54,6 +55,11 @@ enum Command {
     Spill {
         #[command(subcommand)]
         command: SpillCommand,
+    },
+    /// Looks at how far files were read, and takes positions from and to other agents.
+    Positions {
+        #[command(subcommand)]
+        command: PositionsCommand,
     },
 }
 
@@ -108,6 +114,10 @@ pub fn main() -> ExitCode {
         Command::Convert { config, flags } => crate::promtail::convert(config.as_deref(), flags),
         Command::Tail(tail) => crate::run::tail(tail, arguments.log_level),
         Command::Spill { command } => crate::spill::run(command, &mut std::io::stdout().lock()),
+        Command::Positions { command } => {
+            let (mut out, mut errors) = (std::io::stdout().lock(), std::io::stderr().lock());
+            crate::positions::run(command, &mut out, &mut errors)
+        }
     };
     end(&result)
 }

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tailwater_engine::EngineConfig;
+use tailwater_position_store::promtail::OnInvalid;
 use tailwater_promtail::{Flags, Loaded};
 pub use tailwater_yaml::ConfigError;
 use tailwater_yaml::{Checker, shape};
@@ -43,6 +44,8 @@ pub struct Config {
     pub shutdown_timeout: Duration,
     /// How much the agent says.
     pub log: raw::RawLog,
+    /// The positions of another agent to begin with.
+    pub import_positions: Option<ImportConfig>,
     /// What runs.
     pub engine: EngineConfig,
     /// The text that all of it was made from.
@@ -83,6 +86,15 @@ impl Written {
             hash: hasher.finish(),
         }
     }
+}
+
+/// The positions file of a Promtail, read at the first start with a data directory and never written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportConfig {
+    /// The file.
+    pub path: PathBuf,
+    /// What is done where it is no positions file.
+    pub on_invalid: OnInvalid,
 }
 
 /// Reads and checks a configuration file, at most 1 MiB. `data_dir` overrides the file's.

@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod exit;
 mod log_count;
+pub mod positions;
 pub mod promtail;
 pub mod registry;
 pub mod run;

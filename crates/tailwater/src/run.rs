@@ -119,7 +119,9 @@ pub(crate) fn run_from(origin: Origin, level: Option<RawLogLevel>) -> Result<(),
     }
     raise_descriptor_limit();
     let (_lock, storage) = open_data_dir(&config.data_dir)?;
-    let (store, journal) = open_positions(&storage, config.engine.tailing.max_files)?;
+    let (mut store, mut journal) = open_positions(&storage, config.engine.tailing.max_files)?;
+    // Before anything is read, and durable before anything is sent.
+    crate::positions::import_at_start(&config, &mut store, &mut journal)?;
     on_runtime(serve(config, origin, storage, store, journal))
 }
 

@@ -2,7 +2,8 @@
 //!
 //! `place` finds the directories, `look` reads one without changing it, `inspect` and `export` say what
 //! it holds, `salvage` copies what is whole of it, and `send` empties it into a sink: only that one writes
-//! below the data directory, and only with its lock. `account` keeps the agent's books right meanwhile.
+//! below the data directory, and only with its lock. `account` keeps the agent's books right meanwhile,
+//! and `waiting` tells `tailwater positions` which bytes of a file are here.
 
 mod account;
 mod export;
@@ -14,6 +15,7 @@ mod read_only;
 mod salvage;
 mod send;
 mod time;
+mod waiting;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -21,6 +23,8 @@ use std::path::PathBuf;
 use crate::config;
 use crate::exit::{Failure, Hint};
 use place::Place;
+pub(crate) use read_only::ReadOnly;
+pub(crate) use waiting::{Waiting, waiting_spans};
 
 /// What to do with what waits on disk.
 #[derive(Debug, clap::Subcommand)]
@@ -125,7 +129,7 @@ pub fn run(command: &SpillCommand, out: &mut dyn Write) -> Result<(), Failure> {
 }
 
 /// The reader of a pipe may stop whenever it has seen enough.
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
+pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let mut causes = error.chain();
     causes.any(|cause| {
         let io = cause.downcast_ref::<io::Error>();

@@ -150,7 +150,12 @@ fn what_is_written_is_sorted_and_reads_as_it_was() {
 #[test]
 fn a_hundred_thousand_entries_are_read() {
     let many: BTreeMap<PathBuf, u64> = (0..100_000)
-        .map(|number| (PathBuf::from(format!("/var/log/app/{number:06}.log")), number))
+        .map(|number| {
+            (
+                PathBuf::from(format!("/var/log/app/{number:06}.log")),
+                number,
+            )
+        })
         .collect();
     let positions = parse(render(&many).as_bytes()).unwrap();
     assert_eq!(positions.offsets, many);

@@ -12,6 +12,14 @@ const EXAMPLES: &[(&str, &str)] = &[
         "sources: { nginx: { include: [\"/var/log/nginx/*.log\"] } }",
     ),
     ("data_dir", "data_dir: /var/lib/tailwater"),
+    (
+        "import_positions",
+        "import_positions: /var/lib/promtail/positions.yaml",
+    ),
+    (
+        "import_positions_ignore_invalid",
+        "import_positions_ignore_invalid: true",
+    ),
     ("server", "server: { listen: \"127.0.0.1:9080\" }"),
     ("server.listen", "listen: \"127.0.0.1:9080\""),
     ("server.path_prefix", "path_prefix: /tailwater"),

@@ -19,6 +19,10 @@ use crate::registry::RawSink;
 pub struct RawConfig {
     /// Where the positions are kept.
     pub data_dir: PathBuf,
+    /// A positions file of Promtail that is read at the first start.
+    pub import_positions: Option<PathBuf>,
+    /// Whether such a file counts as empty where it is not valid.
+    pub import_positions_ignore_invalid: bool,
     /// The admin server.
     pub server: RawServer,
     /// How long stopping and draining may take.
@@ -45,6 +49,8 @@ impl Default for RawConfig {
     fn default() -> Self {
         Self {
             data_dir: PathBuf::from("/var/lib/tailwater"),
+            import_positions: None,
+            import_positions_ignore_invalid: false,
             server: RawServer::default(),
             shutdown_timeout: Lasting(Duration::from_secs(10)),
             checkpoint_interval: Lasting(Duration::from_secs(1)),

@@ -1,5 +1,6 @@
 //! From what is written to what runs.
 
+mod import;
 mod policy;
 mod server;
 mod sink;
@@ -68,10 +69,16 @@ pub(super) fn check(
         check_name(checker, &path, name);
         sources.extend(source::check(checker, &path, name, source, &raw.sinks.0));
     }
+    let import_positions = import::check(
+        checker,
+        raw.import_positions,
+        raw.import_positions_ignore_invalid,
+    );
     let mut excluded_paths = vec![absolute(&data_dir)];
     excluded_paths.extend(written_paths);
     Some(Config {
         data_dir: data_dir.clone(),
+        import_positions,
         server: server?,
         shutdown_timeout: raw.shutdown_timeout.0,
         log: raw.log,

@@ -4,11 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use tailwater_durable::{Disk, MemoryStorage, Storage};
+use tailwater_durable::{Disk, Storage};
 use tailwater_engine::offline::{self, LaneAccount};
-use tailwater_position_store::{PositionStore, StoreLimits};
 
-use super::read_only::ReadOnly;
 use crate::exit::Failure;
 use crate::run;
 
@@ -23,23 +21,8 @@ pub(super) fn open(data_dir: &Path, lane: &str, max_files: usize) -> Result<Lane
 /// Returns for every lane the number below which its frames were delivered, by what is durable; nothing
 /// where that cannot be read. Changes nothing, beside a running agent too.
 pub(super) fn acked_frames(data_dir: &Path) -> BTreeMap<String, u64> {
-    let store = copy_of_positions(data_dir);
+    let store = crate::positions::stored_copy(data_dir).ok();
     store
         .map(|store| offline::acked_frames(&store))
         .unwrap_or_default()
-}
-
-/// Reads the positions of a data directory from a copy: opening them can write.
-fn copy_of_positions(data_dir: &Path) -> Option<PositionStore> {
-    let limits = StoreLimits::default();
-    let storage = ReadOnly::open(data_dir).ok()?;
-    let copy = MemoryStorage::new();
-    for name in storage.list().ok()? {
-        let is_journal = name.starts_with("positions-") && name.ends_with(".journal");
-        if is_journal && let Ok(bytes) = storage.read(&name, limits.max_journal_bytes) {
-            copy.replace(&name, &bytes).ok()?;
-        }
-    }
-    let (store, _, _) = tailwater_position_store::open(Arc::new(copy), limits, 0).ok()?;
-    Some(store)
 }

@@ -8,11 +8,11 @@ use tailwater_durable::{AppendFile, Disk, Storage, StorageError};
 
 /// The files of a directory that must not be changed: an agent may be using it.
 #[derive(Debug)]
-pub(super) struct ReadOnly(Disk);
+pub(crate) struct ReadOnly(Disk);
 
 impl ReadOnly {
     /// Opens a directory that is there; one that is not is not made.
-    pub(super) fn open(directory: &Path) -> anyhow::Result<Arc<dyn Storage>> {
+    pub(crate) fn open(directory: &Path) -> anyhow::Result<Arc<dyn Storage>> {
         anyhow::ensure!(
             directory.is_dir(),
             "{} is not a directory",

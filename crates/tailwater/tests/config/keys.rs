@@ -14,7 +14,7 @@ tailwater.yaml:1:1: unknown key `sorces`
 1 | sorces: { a: { include: ["/x/*.log"] } }
   | ^^^^^^ did you mean `sources`?
   |
-  = valid here: data_dir, server, shutdown_timeout, checkpoint_interval, workers, memory_limit, log, tailing, sources, sinks
+  = valid here: data_dir, import_positions, import_positions_ignore_invalid, server, shutdown_timeout, checkpoint_interval, workers, memory_limit, log, tailing, sources, sinks
   = example: sources: { nginx: { include: ["/var/log/nginx/*.log"] } }
 "#,
     );
@@ -241,7 +241,7 @@ tailwater.yaml:1:1: unknown key `scrape_configs`
   | ^^^^^^^^^^^^^^
   |
   = help: this is a key of Promtail: one file is either in the native form or in Promtail's
-  = valid here: data_dir, server, shutdown_timeout, checkpoint_interval, workers, memory_limit, log, tailing, sources, sinks
+  = valid here: data_dir, import_positions, import_positions_ignore_invalid, server, shutdown_timeout, checkpoint_interval, workers, memory_limit, limits, log, tailing, sources, sinks
 ",
     );
 }

@@ -1,0 +1,119 @@
+//! `tailwater positions export`: the way back to another agent.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, ensure};
+use tailwater_durable::{Disk, Storage as _};
+use tailwater_position_store::promtail;
+use tailwater_position_store::{PositionStore, StoredFile};
+
+use super::look::{live_len, stored_copy};
+use crate::check::printable;
+use crate::spill::{Waiting, waiting_spans};
+
+/// Writes Promtail's positions file: for each path the least offset that every sink has taken.
+///
+/// What waits in a spill was taken by no sink: the offset is before it, so that Promtail sends it again.
+/// Promtail cannot go on in files that have another name by now; what is unread of them is told on
+/// `errors`.
+///
+/// # Durability
+/// A file survives a power cut on `Ok`, and is either the old or the new one on `Err`.
+///
+/// # Errors
+/// The positions cannot be read, or the file cannot be written.
+pub(super) fn export(
+    data_dir: &Path,
+    output: Option<&Path>,
+    out: &mut dyn Write,
+    errors: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let store = stored_copy(data_dir)?;
+    let waiting = waiting_spans(data_dir)?;
+    let exported = Exported::new(&store, &waiting);
+    let text = promtail::render(&exported.offsets);
+    match output {
+        Some(path) => write(path, text.as_bytes())?,
+        None => out.write_all(text.as_bytes()).context("cannot print")?,
+    }
+    exported
+        .remarks
+        .iter()
+        .try_for_each(|remark| writeln!(errors, "tailwater: {remark}").context("cannot print"))
+}
+
+/// Replaces a file as a whole.
+fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let directory = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        Some(_) | None => Path::new("."),
+    };
+    ensure!(
+        directory.is_dir(),
+        "there is no directory {}",
+        printable(directory)
+    );
+    let name = path.file_name().and_then(OsStr::to_str);
+    let name = name.with_context(|| format!("{} cannot be written", printable(path)))?;
+    Disk::open(directory)?.replace(name, bytes)?;
+    Ok(())
+}
+
+#[derive(Debug, Default)]
+struct Exported {
+    offsets: BTreeMap<PathBuf, u64>,
+    remarks: Vec<String>,
+}
+
+impl Exported {
+    fn new(store: &PositionStore, waiting: &Waiting) -> Self {
+        let mut exported = Self::default();
+        for file in store.files().filter(|file| !file.positions.is_empty()) {
+            let offsets = file.positions.iter().map(|stored| stored.position.offset);
+            let taken = offsets.min().unwrap_or(0);
+            let spilled = waiting.first_offset(file.key, store.epoch(file.key).unwrap_or(0));
+            exported.add(file, taken, spilled);
+        }
+        exported.remarks.sort_unstable();
+        exported
+    }
+
+    fn add(&mut self, file: &StoredFile, taken: u64, spilled: Option<u64>) {
+        let path = printable(&file.path);
+        let Some(len) = live_len(file) else {
+            if let Some(spilled) = spilled {
+                self.remarks.push(format!(
+                    "{path}: rotated or gone; from byte {spilled} on it waits in a spill: \
+                     `tailwater spill send` delivers that"
+                ));
+            } else {
+                self.remarks.push(format!(
+                    "{path}: rotated or gone at byte {taken}: Promtail does not read its rest"
+                ));
+            }
+            return;
+        };
+        let offset = spilled.map_or(taken, |spilled| spilled.min(taken));
+        if offset < taken {
+            self.remarks.push(format!(
+                "{path}: bytes {offset} to {taken} wait in a spill: Promtail sends them again from the \
+                 file, so do not send the spill too"
+            ));
+        }
+        let most = file.positions.iter().map(|stored| stored.position.offset);
+        let most = most.max().unwrap_or(taken);
+        if taken < most {
+            self.remarks.push(format!(
+                "{path}: bytes {taken} to {most} were taken by some sinks, and come to them twice"
+            ));
+        }
+        if offset < len && taken < len {
+            self.remarks
+                .push(format!("{path}: bytes {taken} to {len} were not sent yet"));
+        }
+        self.offsets.insert(file.path.clone(), offset);
+    }
+}

@@ -1,0 +1,40 @@
+//! Reading positions without changing them, beside an agent that is running.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tailwater_durable::{MemoryStorage, Storage as _};
+use tailwater_position_store::{PositionStore, StoreLimits, StoredFile};
+
+use crate::check::printable;
+use crate::spill::ReadOnly;
+
+/// Reads the positions of a data directory from a copy: opening them can write.
+///
+/// # Errors
+/// The directory cannot be read, or holds no usable positions.
+pub(crate) fn stored_copy(data_dir: &Path) -> anyhow::Result<PositionStore> {
+    let limits = StoreLimits::default();
+    let storage = ReadOnly::open(data_dir)?;
+    let copy = MemoryStorage::new();
+    for name in storage.list()? {
+        let is_journal = name.starts_with("positions-") && name.ends_with(".journal");
+        // One that is gone meanwhile is older than those that are left.
+        if is_journal && let Ok(bytes) = storage.read(&name, limits.max_journal_bytes) {
+            copy.replace(&name, &bytes)?;
+        }
+    }
+    let opened = tailwater_position_store::open(Arc::new(copy), limits, 0);
+    let (store, _, _) =
+        opened.with_context(|| format!("cannot read the positions in {}", printable(data_dir)))?;
+    Ok(store)
+}
+
+/// Returns the length of the file that has the path of a stored one, if it is that file by its inode.
+pub(super) fn live_len(file: &StoredFile) -> Option<u64> {
+    let found = std::fs::metadata(&file.path).ok()?;
+    let is_same = (found.dev(), found.ino()) == (file.identity.device, file.identity.inode);
+    is_same.then(|| found.len())
+}
