@@ -10,6 +10,7 @@ mod bad_input;
 mod client;
 mod faults;
 mod files;
+mod import;
 mod nginx;
 mod reload;
 mod rig;
