@@ -224,8 +224,8 @@ fn explain(error: &serde_saphyr::Error) -> ParseError {
 fn sort_out(entries: Vec<(Spanned<String>, Option<String>)>, text: &str) -> PromtailPositions {
     let mut positions = PromtailPositions::default();
     for (key, value) in entries {
-        let is_cursor = |prefix: &&str| key.value.starts_with(*prefix);
-        if CURSOR_PREFIXES.iter().any(|prefix| is_cursor(&prefix)) {
+        let mut prefixes = CURSOR_PREFIXES.iter();
+        if prefixes.any(|prefix| key.value.starts_with(prefix)) {
             positions.cursors += 1;
             continue;
         }
@@ -339,7 +339,8 @@ fn push_key(out: &mut String, path: &Path) {
             _ if character.is_control()
                 || matches!(character, '\u{2028}' | '\u{2029}' | '\u{feff}') =>
             {
-                out.push_str(&format!("\\U{:08x}", u32::from(character)));
+                let code = format!("\\U{:08x}", u32::from(character));
+                out.push_str(&code);
             }
             _ => out.push(character),
         }

@@ -41,6 +41,13 @@ pub fn check(path: Option<&Path>, out: &mut dyn Write) -> Result<(), Failure> {
 pub fn explain(config: &Config, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "The configuration is valid.\n")?;
     writeln!(out, "positions in {}", config.data_dir.display())?;
+    if let Some(import) = &config.import_positions {
+        let path = printable(&import.path);
+        writeln!(
+            out,
+            "positions of Promtail in {path}, read at the first start"
+        )?;
+    }
     if let Some(address) = config.server.listen {
         let prefix = &config.server.path_prefix;
         writeln!(out, "status on http://{address}{prefix}/")?;

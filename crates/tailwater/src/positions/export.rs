@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::Write;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
@@ -10,7 +11,7 @@ use tailwater_durable::{Disk, Storage as _};
 use tailwater_position_store::promtail;
 use tailwater_position_store::{PositionStore, StoredFile};
 
-use super::look::{live_len, stored_copy};
+use super::look::{Inodes, live_len, stored_copy};
 use crate::check::printable;
 use crate::spill::{Waiting, waiting_spans};
 
@@ -66,6 +67,7 @@ fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 struct Exported {
     offsets: BTreeMap<PathBuf, u64>,
     remarks: Vec<String>,
+    inodes: Inodes,
 }
 
 impl Exported {
@@ -73,47 +75,55 @@ impl Exported {
         let mut exported = Self::default();
         for file in store.files().filter(|file| !file.positions.is_empty()) {
             let offsets = file.positions.iter().map(|stored| stored.position.offset);
-            let taken = offsets.min().unwrap_or(0);
+            let (least, most) = offsets.fold((u64::MAX, 0), |(least, most), offset| {
+                (least.min(offset), most.max(offset))
+            });
             let spilled = waiting.first_offset(file.key, store.epoch(file.key).unwrap_or(0));
-            exported.add(file, taken, spilled);
+            match live_len(file) {
+                Some(len) => exported.add(file, least..most, spilled, len),
+                None => exported.leave_out(file, least, spilled),
+            }
         }
         exported.remarks.sort_unstable();
         exported
     }
 
-    fn add(&mut self, file: &StoredFile, taken: u64, spilled: Option<u64>) {
+    fn add(&mut self, file: &StoredFile, taken: Range<u64>, spilled: Option<u64>, len: u64) {
         let path = printable(&file.path);
-        let Some(len) = live_len(file) else {
-            if let Some(spilled) = spilled {
-                self.remarks.push(format!(
-                    "{path}: rotated or gone; from byte {spilled} on it waits in a spill: \
-                     `tailwater spill send` delivers that"
-                ));
-            } else {
-                self.remarks.push(format!(
-                    "{path}: rotated or gone at byte {taken}: Promtail does not read its rest"
-                ));
-            }
-            return;
-        };
-        let offset = spilled.map_or(taken, |spilled| spilled.min(taken));
-        if offset < taken {
+        let Range { start, end } = taken;
+        let offset = spilled.map_or(start, |spilled| spilled.min(start));
+        if offset < start {
             self.remarks.push(format!(
-                "{path}: bytes {offset} to {taken} wait in a spill: Promtail sends them again from the \
+                "{path}: bytes {offset} to {start} wait in a spill: Promtail sends them again from the \
                  file, so do not send the spill too"
             ));
         }
-        let most = file.positions.iter().map(|stored| stored.position.offset);
-        let most = most.max().unwrap_or(taken);
-        if taken < most {
+        if start < end {
             self.remarks.push(format!(
-                "{path}: bytes {taken} to {most} were taken by some sinks, and come to them twice"
+                "{path}: bytes {start} to {end} were taken by some sinks, and come to them twice"
             ));
         }
-        if offset < len && taken < len {
+        if end < len {
             self.remarks
-                .push(format!("{path}: bytes {taken} to {len} were not sent yet"));
+                .push(format!("{path}: bytes {end} to {len} were not sent yet"));
         }
         self.offsets.insert(file.path.clone(), offset);
+    }
+
+    /// Promtail knows files by their paths: it cannot go on in one that has another by now.
+    fn leave_out(&mut self, file: &StoredFile, taken: u64, spilled: Option<u64>) {
+        let path = printable(&file.path);
+        if let Some(spilled) = spilled {
+            self.remarks.push(format!(
+                "{path}: rotated or gone, and from byte {spilled} on it waits in a spill: `tailwater \
+                 spill send` delivers that"
+            ));
+        }
+        let len = self.inodes.renamed_len(file).unwrap_or(0);
+        if taken < len {
+            self.remarks.push(format!(
+                "{path}: rotated, and bytes {taken} to {len} were not sent: Promtail does not read them"
+            ));
+        }
     }
 }

@@ -17,6 +17,9 @@ use super::generations::{Generation, Listing, facts_of};
 use super::line_start;
 use super::summary::{Outcome, Summary};
 
+#[cfg(test)]
+mod tests;
+
 /// Endings of files that Promtail unpacks and counts the lines of.
 const ARCHIVES: [&str; 4] = [".gz", ".z", ".bz2", ".zip"];
 
@@ -188,10 +191,11 @@ impl Import<'_> {
         let Ok(position) = self.position_in(path, opened, offset) else {
             return Outcome::Unreadable;
         };
-        match self.enter(path, opened, position) {
-            Outcome::Resumed if position.offset != offset => Outcome::ResumedAtLineStart,
-            outcome => outcome,
+        let outcome = self.enter(path, opened, position);
+        if outcome == Outcome::Resumed && position.offset != offset {
+            return Outcome::ResumedAtLineStart;
         }
+        outcome
     }
 
     /// Enters a generation under the path that Promtail read it by: the agent finds it by its inode,
@@ -210,10 +214,10 @@ impl Import<'_> {
         };
         let outcome = self.resume(path, &opened, offset);
         self.start_all(path, unseen, generations);
-        match outcome {
-            Outcome::Resumed | Outcome::ResumedAtLineStart => Outcome::ResumedInRotated,
-            other => other,
+        if matches!(outcome, Outcome::Resumed | Outcome::ResumedAtLineStart) {
+            return Outcome::ResumedInRotated;
         }
+        outcome
     }
 
     fn start_all(&mut self, path: &Path, these: &[usize], generations: &[Generation]) {

@@ -29,10 +29,10 @@ pub(super) fn reset(
 ) -> Result<(), Failure> {
     if !yes {
         let store = stored_copy(data_dir).map_err(Failure::Runtime)?;
-        let files = selected(&store, paths, all)?.len();
+        let files = selected(&store, paths, all)?;
         return Err(Failure::Usage(format!(
-            "this forgets the positions of {files} files, and sends them again from their first byte: \
-             add `--yes`"
+            "this forgets the positions of {}, and sends all of it again: add `--yes`",
+            counted(&files)
         )));
     }
     let mut data = Data::open(data_dir, StoreLimits::default().max_files / 2)?;
@@ -43,9 +43,16 @@ pub(super) fn reset(
     start::append(&mut data.store, &mut data.journal)
         .context("cannot forget positions")
         .map_err(Failure::Runtime)?;
-    writeln!(out, "positions of {} files forgotten", keys.len())
+    writeln!(out, "positions of {} forgotten", counted(&keys))
         .context("cannot print")
         .map_err(Failure::Runtime)
+}
+
+fn counted(files: &[FileKey]) -> String {
+    match files.len() {
+        1 => "1 file".to_owned(),
+        count => format!("{count} files"),
+    }
 }
 
 fn selected(store: &PositionStore, paths: &[PathBuf], all: bool) -> Result<Vec<FileKey>, Failure> {

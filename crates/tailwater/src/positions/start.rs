@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
-use tailwater_position_store::promtail::{self, PromtailFile};
+use tailwater_position_store::promtail::{self, OnInvalid, PromtailFile};
 use tailwater_position_store::{Journal, PositionStore};
 
 use super::import::{Known, import};
@@ -134,9 +134,13 @@ pub(super) fn append(store: &mut PositionStore, journal: &mut Journal) -> anyhow
 
 fn tell_done(from: &ImportConfig, note: &[u8]) {
     let done: Option<Done> = serde_json::from_slice(note).ok();
-    let hash = promtail::read(&from.path, promtail::OnInvalid::TakeAsEmpty).map(|file| file.hash);
-    let is_same = done.as_ref().is_some_and(|done| {
-        hash.is_ok_and(|hash| done.hash == hex(hash)) && done.path == shortened(&from.path)
+    let file = promtail::read(&from.path, OnInvalid::TakeAsEmpty);
+    let is_same = file.is_ok_and(|file| {
+        // Whoever is done with Promtail removes its file.
+        file.saved_ns.is_none()
+            || done.as_ref().is_some_and(|done| {
+                done.hash == hex(file.hash) && done.path == shortened(&from.path)
+            })
     });
     if is_same {
         tracing::debug!(path = %from.path.display(), "positions of promtail were imported before");

@@ -34,7 +34,7 @@ pub(super) enum Outcome {
 
 impl Outcome {
     /// All of them, in the order in which they are told.
-    const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::Resumed,
         Self::ResumedAtLineStart,
         Self::ResumedInRotated,
