@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tailwater::config;
 use tailwater_engine::{ReadFrom, WatchBackend};
+use tailwater_position_store::promtail::OnInvalid;
 use tailwater_tailer::{Encoding, OverLimit};
 
 use super::parse;
@@ -216,4 +217,21 @@ fn the_embedded_configuration_is_valid_and_writes_below_its_data_directory() {
     ] {
         assert!(!source.patterns.matches(Path::new(left)), "{left}");
     }
+}
+
+#[test]
+fn a_positions_file_is_imported_and_may_be_taken_as_empty() {
+    let import = |keys: &str| {
+        let yaml = format!(
+            "{keys}sources: {{ a: {{ include: [\"/x/*.log\"] }} }}\n\
+             sinks: {{ o: {{ loki: {{ url: \"http://loki:3100\" }} }} }}\n"
+        );
+        parse(&yaml).unwrap().import_positions
+    };
+    assert_eq!(import(""), None);
+    let found = import("import_positions: /run/p.yaml\n").unwrap();
+    assert_eq!(found.path, Path::new("/run/p.yaml"));
+    assert_eq!(found.on_invalid, OnInvalid::Refuse);
+    let found = import("import_positions: /run/p.yaml\nimport_positions_ignore_invalid: true\n");
+    assert_eq!(found.unwrap().on_invalid, OnInvalid::TakeAsEmpty);
 }

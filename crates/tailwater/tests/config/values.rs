@@ -309,3 +309,35 @@ tailwater.yaml: the configuration has the wrong kind of value
 "#,
     );
 }
+
+#[test]
+fn a_positions_file_to_import_has_a_name() {
+    check(
+        r#"import_positions: ""
+sources: { a: { include: ["/x/*.log"] } }
+sinks: { o: { loki: { url: "http://loki:3100" } } }
+"#,
+        r#"
+tailwater.yaml:1:19: `import_positions` is empty
+  |
+1 | import_positions: ""
+  |                   ^^
+  |
+  = help: name Promtail's positions file, or leave it out
+"#,
+    );
+    check(
+        r#"import_positions_ignore_invalid: true
+sources: { a: { include: ["/x/*.log"] } }
+sinks: { o: { loki: { url: "http://loki:3100" } } }
+"#,
+        r"
+tailwater.yaml:1:34: `import_positions_ignore_invalid` is set, and `import_positions` is not
+  |
+1 | import_positions_ignore_invalid: true
+  |                                  ^^^^
+  |
+  = help: name the positions file, or leave both out
+",
+    );
+}
