@@ -1,0 +1,45 @@
+//! The targets: one module each, and its name in the table.
+
+use crate::Target;
+
+mod bodies;
+mod config;
+mod cri;
+mod decolorize;
+mod docker;
+mod envelope;
+mod eventlogmessage;
+mod framer;
+mod glob;
+mod intents;
+mod jmespath;
+mod json;
+mod level;
+mod logfmt;
+mod loki_body;
+mod multiline;
+mod pack;
+mod pipeline;
+mod positions;
+mod quantity;
+mod regex;
+mod replace;
+mod selector;
+mod spill;
+mod stages;
+mod template;
+mod timestamp;
+
+macro_rules! table {
+    ($($name:ident),* $(,)?) => {
+        &[$(Target { name: stringify!($name), run: $name::run }),*]
+    };
+}
+
+/// All targets, in the order of their names.
+#[rustfmt::skip]
+pub(crate) static ALL: &[Target] = table![
+    bodies, config, cri, decolorize, docker, envelope, eventlogmessage, framer, glob, intents, jmespath,
+    json, level, logfmt, loki_body, multiline, pack, pipeline, positions, quantity, regex, replace,
+    selector, spill, stages, template, timestamp,
+];
