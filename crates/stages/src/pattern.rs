@@ -5,6 +5,8 @@
 //! rewritten, and compiled twice where both are possible: over bytes, for texts that are ASCII or no
 //! UTF-8 (the fast one), and over characters.
 
+use std::ops::Range;
+
 use regex::bytes::{CaptureLocations, Captures, Regex, RegexBuilder};
 
 use crate::error::Fault;
@@ -44,12 +46,26 @@ impl Pattern {
         })
     }
 
-    /// The expression for a text.
-    fn of(&self, text: &[u8]) -> &Regex {
-        match &self.bytes {
-            Some(bytes) if text.is_ascii() || std::str::from_utf8(text).is_err() => bytes,
+    /// Returns how a text is to be read: found out once where it is searched again and again.
+    pub(crate) fn reading(&self, text: &[u8]) -> Reading {
+        let is_other_than_text = || text.is_ascii() || std::str::from_utf8(text).is_err();
+        if self.bytes.is_some() && is_other_than_text() {
+            Reading::Bytes
+        } else {
+            Reading::Characters
+        }
+    }
+
+    fn read(&self, reading: Reading) -> &Regex {
+        match (&self.bytes, reading) {
+            (Some(bytes), Reading::Bytes) => bytes,
             _ => &self.characters,
         }
+    }
+
+    /// The expression for a text.
+    fn of(&self, text: &[u8]) -> &Regex {
+        self.read(self.reading(text))
     }
 
     /// Returns whether the expression matches anywhere in the text.
@@ -62,23 +78,29 @@ impl Pattern {
         Locations {
             bytes: self.bytes.as_ref().map(Regex::capture_locations),
             characters: self.characters.capture_locations(),
-            are_bytes: false,
+            reading: Reading::Characters,
         }
     }
 
     /// Finds the first match from `start` on and its groups.
-    pub(crate) fn captures(&self, locations: &mut Locations, text: &[u8], start: usize) -> bool {
-        if start > text.len() {
-            return false;
+    pub(crate) fn captures(
+        &self,
+        locations: &mut Locations,
+        text: &[u8],
+        reading: Reading,
+        mut start: usize,
+    ) -> bool {
+        let regex = self.read(reading);
+        locations.reading = reading;
+        while start <= text.len() {
+            let found = regex.captures_read_at(locations.last_mut(), text, start);
+            match found.map(|found| found.range()) {
+                None => return false,
+                Some(found) if is_torn(text, reading, &found) => start = found.end + 1,
+                Some(_) => return true,
+            }
         }
-        let regex = self.of(text);
-        locations.are_bytes = self
-            .bytes
-            .as_ref()
-            .is_some_and(|bytes| std::ptr::eq(bytes, regex));
-        regex
-            .captures_read_at(locations.last_mut(), text, start)
-            .is_some()
+        false
     }
 
     /// Returns the names of the groups, the whole match first; none for those without a name.
@@ -110,8 +132,12 @@ impl Pattern {
     ) -> Option<Vec<u8>> {
         let mut out = Vec::with_capacity(text.len());
         let mut written = 0;
-        for groups in self.of(text).captures_iter(text) {
+        let reading = self.reading(text);
+        for groups in self.read(reading).captures_iter(text) {
             let found = groups.get(0)?;
+            if is_torn(text, reading, &found.range()) {
+                continue;
+            }
             out.extend_from_slice(text.get(written..found.start())?);
             write(&groups, &mut out);
             written = found.end();
@@ -129,19 +155,35 @@ impl Pattern {
     }
 }
 
+/// How a text is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    Bytes,
+    Characters,
+}
+
+/// Whether a match is an empty one between the bytes of a character, where Go finds none.
+fn is_torn(text: &[u8], reading: Reading, found: &Range<usize>) -> bool {
+    let is_inner = || {
+        text.get(found.start)
+            .is_some_and(|byte| byte & 0xc0 == 0x80)
+    };
+    reading == Reading::Characters && found.is_empty() && is_inner()
+}
+
 /// Where the groups of the last match are.
 #[derive(Clone, Debug)]
 pub(crate) struct Locations {
     bytes: Option<CaptureLocations>,
     characters: CaptureLocations,
     /// Which of both the last match was of.
-    are_bytes: bool,
+    reading: Reading,
 }
 
 impl Locations {
     fn last_mut(&mut self) -> &mut CaptureLocations {
         match &mut self.bytes {
-            Some(bytes) if self.are_bytes => bytes,
+            Some(bytes) if self.reading == Reading::Bytes => bytes,
             _ => &mut self.characters,
         }
     }
@@ -149,7 +191,7 @@ impl Locations {
     /// Returns start and end of a group that took part.
     pub(crate) fn get(&self, group: usize) -> Option<(usize, usize)> {
         match &self.bytes {
-            Some(bytes) if self.are_bytes => bytes.get(group),
+            Some(bytes) if self.reading == Reading::Bytes => bytes.get(group),
             _ => self.characters.get(group),
         }
     }
@@ -345,9 +387,25 @@ mod tests {
         assert!(matches("^.$", "é"));
         let pattern = Pattern::new("^(.*) end$").unwrap();
         let mut locations = pattern.locations();
-        assert!(pattern.captures(&mut locations, b"a\xff\xfeb end", 0));
+        assert!(pattern.captures(&mut locations, b"a\xff\xfeb end", Reading::Bytes, 0));
         assert_eq!(locations.get(1), Some((0, 4)));
+        assert_eq!(pattern.reading(b"a\xff\xfeb end"), Reading::Bytes);
         assert!(Pattern::new("ü[é]").unwrap().is_match("üé".as_bytes()));
+    }
+
+    #[test]
+    fn an_empty_match_tears_no_character() {
+        let replace = |expression: &str, text: &str| {
+            let pattern = Pattern::new(expression).unwrap();
+            let replaced = pattern.replace_all_literally(text.as_bytes(), b"-", 100);
+            String::from_utf8(replaced.unwrap()).unwrap()
+        };
+        assert_eq!(replace("x*", "éxé"), "-é-é-");
+        assert_eq!(replace(r"\B", "日a"), "-日a");
+        let pattern = Pattern::new("(x*)").unwrap();
+        let mut locations = pattern.locations();
+        assert!(pattern.captures(&mut locations, "é".as_bytes(), Reading::Characters, 1));
+        assert_eq!(locations.get(1), Some((2, 2)));
     }
 
     #[test]

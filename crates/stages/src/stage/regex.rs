@@ -32,9 +32,11 @@ impl Regex {
         let Some(text) = draft.source(self.source) else {
             return;
         };
+        let bytes = draft.bytes(text);
+        let reading = self.pattern.reading(bytes);
         if !self
             .pattern
-            .captures(&mut self.locations, draft.bytes(text), 0)
+            .captures(&mut self.locations, bytes, reading, 0)
         {
             return;
         }

@@ -84,9 +84,10 @@ impl Replace {
         self.ranges.clear();
         let input = draft.bytes(text);
         let mut progress = Progress::default();
+        let reading = self.pattern.reading(input);
         while self
             .pattern
-            .captures(&mut self.locations, input, progress.next)
+            .captures(&mut self.locations, input, reading, progress.next)
         {
             let (start, end) = self.locations.get(0).unwrap_or((0, 0));
             progress.next = if end > start { end } else { end + 1 };

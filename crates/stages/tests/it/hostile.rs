@@ -47,6 +47,18 @@ fn a_regex_with_nested_repetitions_is_linear() {
     assert_eq!(run.records.len(), 2);
 }
 
+/// Each match looked at the whole line again, to see how it is read.
+#[test]
+fn a_long_line_of_many_matches_is_replaced_in_one_pass() {
+    let mut run = Run::new("- replace: { expression: '(x)', replace: 'y' }");
+    let many = 1 << 20;
+    run.line("x ".repeat(many))
+        .line("é".to_owned() + &" x".repeat(many));
+    let lines = run.lines();
+    assert!(lines[0] == "y ".repeat(many));
+    assert!(lines[1] == "é".to_owned() + &" y".repeat(many));
+}
+
 #[test]
 fn a_deep_json_line_is_malformed_or_read_but_never_fatal() {
     let yaml = "- json: { expressions: { a: , b: 'a[0][0]' } }\n- output: { source: a }";
