@@ -474,8 +474,11 @@ fn decode(inside: &[u8], out: &mut Vec<u8>) {
 /// Decodes four hexadecimal digits, and a second escape where they are half of a pair.
 pub(crate) fn decode_unicode<'t>(digits: &'t [u8], out: &mut Vec<u8>) -> &'t [u8] {
     let unit = |digits: &[u8]| {
-        let text = std::str::from_utf8(digits.get(..4)?).ok()?;
-        u32::from_str_radix(text, 16).ok()
+        let digit = |byte: &u8| char::from(*byte).to_digit(16);
+        let digits = digits.get(..4)?.iter().map(digit);
+        digits
+            .into_iter()
+            .try_fold(0, |code, digit| Some(code << 4 | digit?))
     };
     let mut rest = digits.get(4..).unwrap_or_default();
     let mut code = unit(digits).unwrap_or(0xfffd);

@@ -36,7 +36,7 @@ fn escape<'t>(text: &'t str, out: &mut String) -> Option<&'t str> {
         't' => '\t',
         'v' => '\u{b}',
         '\\' | '"' | '\'' => kind,
-        'x' => return number(rest, 2, 16, out).filter(|_| out.is_ascii()),
+        'x' => return number(rest, 2, 16, out),
         'u' => return number(rest, 4, 16, out),
         'U' => return number(rest, 8, 16, out),
         '0'..='7' => return number(text, 3, 8, out),
@@ -48,7 +48,12 @@ fn escape<'t>(text: &'t str, out: &mut String) -> Option<&'t str> {
 
 fn number<'t>(text: &'t str, digits: usize, radix: u32, out: &mut String) -> Option<&'t str> {
     let (number, rest) = text.split_at_checked(digits)?;
-    out.push(char::from_u32(u32::from_str_radix(number, radix).ok()?)?);
+    let code = number
+        .chars()
+        .try_fold(0_u32, |code, c| Some(code * radix + c.to_digit(radix)?))?;
+    // Two and three digits are bytes.
+    let is_character = digits > 3 || code < 0x80;
+    out.push(char::from_u32(code).filter(|_| is_character)?);
     Some(rest)
 }
 
@@ -61,6 +66,14 @@ mod tests {
         assert_eq!(read(r#""a\"b\n\u00e9" x"#), Some(("a\"b\né".into(), " x")));
         assert_eq!(read(r"`a\d`"), Some((r"a\d".into(), "")));
         for bad in ["", "a", "\"a", "`a", "\"\\d\"", "\"a\nb\"", "\"\\x\""] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_characters_have_digits_alone_and_follow_any_text() {
+        assert_eq!(read(r#""é\x41\101""#), Some(("éAA".into(), "")));
+        for bad in [r#""\x+1""#, r#""\u+123""#, r#""\xe9""#, r#""\351""#] {
             assert_eq!(read(bad), None, "{bad}");
         }
     }
