@@ -17,6 +17,10 @@ pub(crate) fn run(bytes: &[u8]) {
     let numbers = recovery.intents.iter().map(|intent| intent.batch);
     assert!(numbers.clone().is_sorted());
     assert!(numbers.clone().all(|batch| batch < recovery.next_batch));
+    if recovery.next_batch == u64::MAX {
+        // The last number is none: nobody comes near it.
+        return;
+    }
     let found = recovery.intents.first();
     let intent = Intent {
         batch: recovery.next_batch,

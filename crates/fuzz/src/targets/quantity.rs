@@ -22,10 +22,8 @@ pub(crate) fn run(bytes: &[u8]) {
     if waits {
         let seconds = value.expect("a duration is a number of seconds");
         assert!(seconds >= 0.0 && seconds.is_finite());
-        assert_eq!(
-            gauge(&format!("-{}", text.trim_start_matches('+'))),
-            Some(-seconds)
-        );
+        let unsigned = text.trim_start_matches(['+', '-']);
+        assert_eq!(gauge(&format!("-{unsigned}")), Some(-seconds.abs()));
     }
     check_own(text);
 }
