@@ -11,6 +11,10 @@ use crate::error::Fault;
 use crate::json::{Finder, Found, plain_path, write_number};
 use crate::program::{Flow, Names, ReasonId};
 
+/// Characters of an expression that may nest it: its parser, and what finds its value, recurse along
+/// them, on a stack that ends.
+const MAX_OPERATORS: usize = 200;
+
 /// An expression that is more than a path of keys.
 #[derive(Clone)]
 struct Query {
@@ -47,6 +51,7 @@ impl Json {
         for (name, expression) in &config.expressions {
             let expression = expression.as_deref().filter(|text| !text.is_empty());
             let expression = expression.unwrap_or(name);
+            check_nesting(expression).map_err(|fault| (name.clone(), fault))?;
             let slot = names.slot(name);
             if let Some(path) = plain_path(expression) {
                 paths.push(path);
@@ -154,6 +159,17 @@ fn write_variable(variable: &Variable, out: &mut Vec<u8>) {
             out.push(b'}');
         }
     }
+}
+
+fn check_nesting(expression: &str) -> Result<(), Fault> {
+    let operators = expression.matches(|c| ".[({!&|*=<>".contains(c)).count();
+    if operators <= MAX_OPERATORS {
+        return Ok(());
+    }
+    Err(Fault::new(
+        format!("an expression has {operators} operators, and {MAX_OPERATORS} are the limit"),
+        "extract a part of it first, and the rest with another `json` stage from that `source`",
+    ))
 }
 
 fn not_jmespath(expression: &str, reason: &str) -> Fault {

@@ -59,6 +59,38 @@ fn a_long_line_of_many_matches_is_replaced_in_one_pass() {
     assert!(lines[1] == "é".to_owned() + &" y".repeat(many));
 }
 
+/// An expression of 64 KiB once overflowed the stack, where the configuration was read or at a line.
+#[test]
+fn a_deep_json_expression_is_refused_before_it_fills_the_stack() {
+    for piece in [
+        "a.", "a[?b", "!", "&", "(", "[", "{a:", "a[*].", "*.", "a||", "a&&", "a|", "a==", "a<",
+        "max(", "\"a\".",
+    ] {
+        let operators = piece.matches(|c| ".[({!&|*=<>".contains(c)).count();
+        let list = |count: usize, end: &str| {
+            let quoted = serde_json::to_string(&(piece.repeat(count) + end)).unwrap();
+            stages(&format!("- json: {{ expressions: {{ x: {quoted} }} }}"))
+        };
+        let is_too_deep = |count, end| {
+            let compiled = tailwater_stages::Stages::compile(&list(count, end));
+            compiled.is_err_and(|error| error.problem().contains("operators"))
+        };
+        assert!(!is_too_deep(200 / operators, "a"), "{piece}");
+        assert!(is_too_deep(201, "a"), "{piece}");
+        assert!(is_too_deep(20_000, ""), "{piece}");
+    }
+    let line = "{\"a\":".repeat(100) + "1" + &"}".repeat(100);
+    for expression in [
+        "a.".repeat(99) + "a",
+        "[*][0].".repeat(50) + "a",
+        "!".repeat(200) + "a",
+    ] {
+        let expression = serde_json::to_string(&expression).unwrap();
+        let yaml = format!("- json: {{ expressions: {{ x: {expression} }} }}");
+        assert_eq!(one(&yaml, &line).line, line);
+    }
+}
+
 #[test]
 fn a_deep_json_line_is_malformed_or_read_but_never_fatal() {
     let yaml = "- json: { expressions: { a: , b: 'a[0][0]' } }\n- output: { source: a }";
