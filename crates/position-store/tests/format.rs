@@ -148,7 +148,7 @@ fn intent(batch: u64, spans: u64) -> Intent {
             hash: 0xaa,
         },
         place: 0x55,
-        records: 0x66,
+        lines: 0x66,
         first_timestamp_ns: 0x77 + number,
         route: "".into(),
     };
