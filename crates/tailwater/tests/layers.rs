@@ -92,7 +92,8 @@ fn every_crate_stands_in_the_table_or_is_for_development() {
         } else {
             name.to_owned()
         };
-        let is_known = table.contains_key(&name) || ["testkit", "bench", "fuzz"].contains(&name.as_str());
+        let is_known =
+            table.contains_key(&name) || ["testkit", "bench", "fuzz"].contains(&name.as_str());
         assert!(
             is_known,
             "{name} is not in the table of docs/architecture.md"

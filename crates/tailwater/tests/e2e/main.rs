@@ -17,3 +17,4 @@ mod rig;
 mod rotation;
 mod server;
 mod several;
+mod stages;
