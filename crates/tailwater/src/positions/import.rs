@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tailwater_engine::{EngineConfig, SourceConfig};
 use tailwater_position_store::promtail::PromtailFile;
@@ -266,6 +267,14 @@ impl Import<'_> {
             .map(|stored| stored.key)
     }
 
+    /// Returns the names of a sink's positions in a file: its own, and those of its sources.
+    fn positions_of(&self, key: FileKey, sink: &str) -> Vec<Arc<str>> {
+        let stored = self.store.get(key).map(|stored| &stored.positions);
+        let names = stored.into_iter().flatten().map(|stored| &stored.sink);
+        let is_its = |name: &&Arc<str>| name.split('/').next() == Some(sink);
+        names.filter(is_its).cloned().collect()
+    }
+
     fn enter(&mut self, path: &Path, opened: &OpenedLog, position: Position) -> Outcome {
         let identity = identity_of(opened);
         let key = match self.find(&identity, opened) {
@@ -283,14 +292,12 @@ impl Import<'_> {
         let is_replaced = entered.is_some() || self.known == Known::Replace;
         let mut has_entered = false;
         for sink in &self.config.sinks {
-            let stored = self.store.get(key);
-            let is_known = stored.is_some_and(|stored| {
-                let mut positions = stored.positions.iter();
-                positions.any(|stored| stored.sink == sink.name)
-            });
-            if is_known && !is_replaced {
+            let stored = self.positions_of(key, &sink.name);
+            if !stored.is_empty() && !is_replaced {
                 continue;
             }
+            // By the sink alone: every source that reads the file begins there.
+            self.store.remove_positions(key, &stored);
             self.store
                 .set_position(key, &sink.name, position, self.saved_ns);
             has_entered = true;

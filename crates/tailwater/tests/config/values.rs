@@ -324,6 +324,7 @@ tailwater.yaml:1:19: `import_positions` is empty
   |                   ^^
   |
   = help: name Promtail's positions file, or leave it out
+  = example: import_positions: /var/lib/promtail/positions.yaml
 "#,
     );
     check(
@@ -338,6 +339,7 @@ tailwater.yaml:1:34: `import_positions_ignore_invalid` is set, and `import_posit
   |                                  ^^^^
   |
   = help: name the positions file, or leave both out
+  = example: import_positions_ignore_invalid: true
 ",
     );
 }

@@ -7,7 +7,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use tailwater_durable::{MemoryStorage, Storage};
@@ -288,6 +287,28 @@ fn positions_of_the_agent_stay_unless_they_are_to_be_replaced() {
     rig.entry("a.log", 10);
     rig.check(Outcome::Known);
     rig.check_position("a.log", "a.log", 30);
+    assert_eq!(rig.import(Known::Replace)["a.log"], Outcome::Resumed);
+    rig.check_position("a.log", "a.log", 10);
+}
+
+#[test]
+fn positions_of_sources_count_as_those_of_their_sink() {
+    let mut rig = Rig::new();
+    rig.write("a.log", LINES);
+    rig.entry("a.log", 30);
+    rig.check(Outcome::Resumed);
+    let (key, position) = {
+        let stored = rig.stored("a.log").unwrap();
+        (stored.key, stored.positions[0].position)
+    };
+    // As after a run of the agent.
+    for sink in ["one", "two"] {
+        rig.store.remove_positions(key, &[sink.into()]);
+        let route = format!("{sink}/logs");
+        rig.store.set_position(key, &route, position, 0);
+    }
+    rig.entry("a.log", 10);
+    rig.check(Outcome::Known);
     assert_eq!(rig.import(Known::Replace)["a.log"], Outcome::Resumed);
     rig.check_position("a.log", "a.log", 10);
 }
