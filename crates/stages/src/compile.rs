@@ -11,9 +11,10 @@ use crate::program::{Names, Op, Reason, ReasonId};
 use crate::registry::Registry;
 use crate::selector::Selector;
 use crate::stage;
+use crate::stage::labels::Rule;
 use crate::stage::matching::{Action, Match};
 use crate::worker::Worker;
-use ops::{decolorize, label_names, static_labels, truncate};
+use ops::{decolorize, label_names, relabel, static_labels, truncate};
 
 /// Nested `match` stages.
 const MAX_NESTING: usize = 16;
@@ -147,8 +148,8 @@ impl Compiler {
             StageConfig::Timestamp(config) => self.timestamp(config, place)?,
             StageConfig::Output(config) => self.output(config, place)?,
             StageConfig::Labels(labels) => self.labels(labels, place)?,
-            StageConfig::LabelAllow(names) => Op::KeepLabels(label_names(names, place)?),
-            StageConfig::LabelDrop(names) => Op::RemoveLabels(label_names(names, place)?),
+            StageConfig::LabelAllow(names) => relabel(Rule::Keep(label_names(names, place)?)),
+            StageConfig::LabelDrop(names) => relabel(Rule::Remove(label_names(names, place)?)),
             StageConfig::StaticLabels(labels) => static_labels(labels, place)?,
             StageConfig::StructuredMetadata(pairs) => self.structured_metadata(pairs, place)?,
             StageConfig::Metrics(metrics) => self.metrics(metrics, place)?,

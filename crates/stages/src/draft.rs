@@ -8,7 +8,7 @@ use std::io::Write as _;
 
 use tailwater_record::{LabelSet, TimestampNs};
 
-use crate::interner::{Interner, hash_pairs};
+use crate::interner::Interner;
 use crate::program::Names;
 use crate::worker::Part;
 
@@ -61,8 +61,6 @@ pub(crate) enum Value {
 pub(crate) struct Buffers {
     pub(crate) arena: Vec<u8>,
     pub(crate) values: Vec<Value>,
-    /// Labels, sorted by name; only where they are not those of `base`.
-    pairs: Vec<(Text, Text)>,
     pub(crate) metadata: Vec<(Text, Text)>,
 }
 
@@ -81,7 +79,6 @@ impl Buffers {
         reuse(&mut self.arena);
         self.values.clear();
         self.values.resize(names, Value::Missing);
-        self.pairs.clear();
         self.metadata.clear();
     }
 }
@@ -148,10 +145,8 @@ pub(crate) struct Draft<'a> {
     joined_parts: Option<Parts>,
     pub(crate) lines: u64,
     base: &'a LabelSet,
-    /// Whether the labels are `buffers.pairs` instead of `base`.
-    is_relabeled: bool,
-    /// The label set of `buffers.pairs`, once it was asked for.
-    resolved: Option<LabelSet>,
+    /// Set where stages changed the labels.
+    relabeled: Option<LabelSet>,
 }
 
 fn read<'b>(original: &'b [u8], arena: &'b [u8], text: Text) -> &'b [u8] {
@@ -196,8 +191,7 @@ impl<'a> Draft<'a> {
             joined_parts: None,
             lines: start.lines,
             base: start.labels,
-            is_relabeled: false,
-            resolved: None,
+            relabeled: None,
         }
     }
 
@@ -281,136 +275,69 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Returns the labels, if they are still those of the start.
-    pub(crate) fn untouched_labels(&self) -> Option<&'a LabelSet> {
-        (!self.is_relabeled).then_some(self.base)
+    /// Returns the labels.
+    pub(crate) fn labels(&self) -> &LabelSet {
+        self.relabeled.as_ref().unwrap_or(self.base)
     }
 
-    /// Returns the labels in the order of their names.
-    pub(crate) fn labels(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
-        let base = self
-            .untouched_labels()
-            .map(|base| LabelPairs { base, next: 0 });
-        let (original, arena) = (self.original, self.buffers.arena.as_slice());
-        let pairs = if self.is_relabeled {
-            self.buffers.pairs.as_slice()
-        } else {
-            &[]
-        };
-        let pairs = pairs.iter().map(move |(name, value)| {
-            (
-                read_str(original, arena, *name),
-                read_str(original, arena, *value),
-            )
-        });
-        base.into_iter().flatten().chain(pairs)
+    /// Returns whether the labels are those of the start.
+    pub(crate) fn has_first_labels(&self) -> bool {
+        self.relabeled.is_none()
+    }
+
+    /// Sets all labels.
+    pub(crate) fn set_labels(&mut self, labels: LabelSet) {
+        self.relabeled = Some(labels);
+    }
+
+    /// Sets one label; a value that is not UTF-8 sets none.
+    pub(crate) fn set_label(&mut self, name: &str, value: Text, interner: &mut Interner) {
+        let pair = std::iter::once((name, self.bytes(value)));
+        let labels = interner.with(self.labels(), pair);
+        self.set_labels(labels);
     }
 
     /// Returns the value of a label.
     pub(crate) fn label(&self, name: &str) -> Option<&str> {
-        if let Some(base) = self.untouched_labels() {
-            return base.get(name);
-        }
-        self.labels()
-            .find(|(known, _)| *known == name)
-            .map(|(_, value)| value)
+        self.labels().get(name)
     }
 
     /// Returns the value of a label, to go on with.
     pub(crate) fn label_text(&mut self, name: &str) -> Option<Text> {
-        if let Some(base) = self.untouched_labels() {
-            return base.get(name).map(|value| self.keep(value.as_bytes()));
-        }
-        let (original, arena) = (self.original, self.buffers.arena.as_slice());
-        let mut pairs = self.buffers.pairs.iter();
-        let found = pairs.find(|(known, _)| read(original, arena, *known) == name.as_bytes());
-        found.map(|(_, value)| *value)
-    }
-
-    /// Copies the labels of the start, so that they can be changed.
-    fn relabel(&mut self) {
-        self.resolved = None;
-        if self.is_relabeled {
-            return;
-        }
-        self.is_relabeled = true;
-        self.buffers.pairs.clear();
-        let base = self.base;
-        for (name, value) in base.iter() {
-            let name = self.keep(name.as_bytes());
-            let value = self.keep(value.as_bytes());
-            self.buffers.pairs.push((name, value));
-        }
-    }
-
-    /// Sets a label; a value that is not UTF-8 sets none.
-    pub(crate) fn set_label(&mut self, name: &str, value: Text) {
-        if std::str::from_utf8(self.bytes(value)).is_err() {
-            return;
-        }
-        self.relabel();
-        let (original, arena) = (self.original, self.buffers.arena.as_slice());
-        let found = self
-            .buffers
-            .pairs
-            .binary_search_by(|(known, _)| read(original, arena, *known).cmp(name.as_bytes()));
-        match found {
-            Ok(index) => {
-                if let Some((_, old)) = self.buffers.pairs.get_mut(index) {
-                    *old = value;
-                }
-            }
-            Err(index) => {
-                let name = self.keep(name.as_bytes());
-                self.buffers.pairs.insert(index, (name, value));
-            }
-        }
+        let start = self.buffers.arena.len();
+        let labels = self.relabeled.as_ref().unwrap_or(self.base);
+        let value = labels.get(name)?;
+        self.buffers.arena.extend_from_slice(value.as_bytes());
+        Some(Text {
+            place: Place::Arena,
+            start,
+            end: self.buffers.arena.len(),
+        })
     }
 
     /// Keeps the labels whose name is chosen.
-    pub(crate) fn retain_labels(&mut self, chosen: impl Fn(&str) -> bool) {
-        if self.labels().all(|(name, _)| chosen(name)) {
-            return;
+    pub(crate) fn retain_labels(&mut self, interner: &mut Interner, chosen: impl Fn(&str) -> bool) {
+        if let Some(labels) = retained(self.labels(), interner, chosen) {
+            self.set_labels(labels);
         }
-        self.relabel();
-        let (original, arena) = (self.original, self.buffers.arena.as_slice());
-        self.buffers
-            .pairs
-            .retain(|(name, _)| chosen(read_str(original, arena, *name)));
     }
 
-    /// Sets the extracted values that have the name of a label, where stages changed the labels.
-    pub(crate) fn seed_changed_labels(&mut self, names: &Names) {
-        let Buffers {
-            arena,
-            values,
-            pairs,
-            ..
-        } = &mut self.buffers;
-        for (name, value) in pairs {
-            let slot = names.find(read_str(self.original, arena, *name));
+    /// Sets the extracted values that have the name of a label.
+    pub(crate) fn seed(&mut self, names: &Names) {
+        let labels = self.relabeled.as_ref().unwrap_or(self.base);
+        let Buffers { arena, values, .. } = &mut self.buffers;
+        for (name, value) in labels.iter() {
+            let slot = names.find(name);
             if let Some(place) = slot.and_then(|slot| values.get_mut(slot.0)) {
-                *place = Value::Text(*value);
+                let start = arena.len();
+                arena.extend_from_slice(value.as_bytes());
+                *place = Value::Text(Text {
+                    place: Place::Arena,
+                    start,
+                    end: arena.len(),
+                });
             }
         }
-    }
-
-    /// Returns the hash of the labels.
-    pub(crate) fn label_hash(&self) -> u64 {
-        hash_pairs(self.labels())
-    }
-
-    /// Returns the labels as a set.
-    pub(crate) fn label_set(&mut self, interner: &mut Interner) -> LabelSet {
-        if !self.is_relabeled {
-            return self.base.clone();
-        }
-        if let Some(resolved) = &self.resolved {
-            return resolved.clone();
-        }
-        let set = interner.intern(self.labels());
-        self.resolved = Some(set.clone());
-        set
     }
 
     /// Returns the text of a pair of structured metadata.
@@ -425,19 +352,16 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// The pairs of a label set, as an iterator that can be cloned.
-#[derive(Clone)]
-struct LabelPairs<'a> {
-    base: &'a LabelSet,
-    next: usize,
-}
-
-impl<'a> Iterator for LabelPairs<'a> {
-    type Item = (&'a str, &'a str);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let pair = self.base.iter().nth(self.next)?;
-        self.next += 1;
-        Some(pair)
+/// The labels whose name is chosen; nothing where that is all of them.
+pub(crate) fn retained(
+    labels: &LabelSet,
+    interner: &mut Interner,
+    chosen: impl Fn(&str) -> bool,
+) -> Option<LabelSet> {
+    let is_chosen = |(name, _): &(&str, &str)| chosen(name);
+    if labels.iter().all(|pair| is_chosen(&pair)) {
+        return None;
     }
+    let kept: Vec<(&str, &str)> = labels.iter().filter(is_chosen).collect();
+    Some(interner.intern(kept.iter().copied()))
 }

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use tailwater_record::{FileId, LabelSet, TimestampNs};
 
 use crate::draft::{Buffers, Draft, Parts, PartsRef, Slot, Start, Value};
-use crate::interner::Interner;
 use crate::limits::Limits;
 use crate::worker::Held;
 
@@ -28,8 +27,8 @@ pub(crate) struct Group {
 
 impl Group {
     /// Copies all of a draft but its line and its place in the file.
-    pub(crate) fn of(draft: &mut Draft<'_>, interner: &mut Interner) -> Self {
-        let labels = draft.label_set(interner);
+    pub(crate) fn of(draft: &Draft<'_>) -> Self {
+        let labels = draft.labels().clone();
         let mut buffers = Buffers::default();
         let mut arena = Vec::new();
         let mut scratch = Draft::new(

@@ -328,22 +328,23 @@ impl<'t> Scanner<'t> {
         let mut has_escapes = false;
         loop {
             let rest = self.text.get(self.at..).ok_or(Malformed)?;
-            let len = memchr::memchr2(b'"', b'\\', rest).ok_or(Malformed)?;
-            let plain = rest.get(..len).unwrap_or_default();
-            if plain.iter().any(|byte| *byte < 0x20) {
-                return Err(Malformed);
-            }
-            self.at += len;
+            self.at += plain_len(rest);
             let end = self.at;
-            if self.take(b'"') {
-                return Ok(StringToken {
-                    start,
-                    end,
-                    has_escapes,
-                });
+            match self.peek() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(StringToken {
+                        start,
+                        end,
+                        has_escapes,
+                    });
+                }
+                Some(b'\\') => {
+                    has_escapes = true;
+                    self.escape()?;
+                }
+                _ => return Err(Malformed),
             }
-            has_escapes = true;
-            self.escape()?;
         }
     }
 
@@ -446,6 +447,29 @@ impl<'t> Scanner<'t> {
         }
         Ok(true)
     }
+}
+
+/// How many bytes come before a quote, a backslash or a control character.
+///
+/// Eight bytes at a time: most strings are too short for more to pay.
+fn plain_len(text: &[u8]) -> usize {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH_BITS: u64 = ONES << 7;
+    // Sets the high bit of each byte that is smaller, and maybe of some above the first such.
+    let below = |word: u64, bound: u64| word.wrapping_sub(ONES * bound) & !word & HIGH_BITS;
+    let (words, rest) = text.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let quote = below(word ^ (ONES * u64::from(b'"')), 1);
+        let backslash = below(word ^ (ONES * u64::from(b'\\')), 1);
+        let hits = quote | backslash | below(word, 0x20);
+        if hits != 0 {
+            let byte = usize::try_from(hits.trailing_zeros() / 8).unwrap_or(0);
+            return index * 8 + byte;
+        }
+    }
+    let is_plain = |byte: &u8| *byte >= 0x20 && !matches!(byte, b'"' | b'\\');
+    text.len() - rest.len() + rest.iter().take_while(|byte| is_plain(byte)).count()
 }
 
 /// Writes what a valid string stands for.

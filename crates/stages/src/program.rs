@@ -7,7 +7,7 @@ use tailwater_record::{FileId, LabelSet, TimestampNs};
 
 use crate::draft::{Buffers, Draft, Slot, Value};
 use crate::group::{Group, Groups};
-use crate::interner::Interner;
+use crate::interner::{Interner, Memo};
 use crate::registry::Registry;
 use crate::stage;
 
@@ -80,6 +80,8 @@ pub(crate) struct Shop {
     pub(crate) spare_buffers: Vec<Buffers>,
     /// The tenant of the record that is given.
     pub(crate) tenant: String,
+    /// The labels of the last record with a tenant, and what they are without it.
+    pub(crate) without_tenant: Memo,
     /// Until when the reader should wait, by a `limit` that does not drop.
     pub(crate) paused_until: Option<TimestampNs>,
     /// The labels that were last seeded, and the values they gave.
@@ -94,6 +96,7 @@ impl Shop {
             released: Vec::new(),
             spare_buffers: Vec::new(),
             tenant: String::new(),
+            without_tenant: Memo::default(),
             paused_until: None,
             seeds: None,
         }
@@ -101,9 +104,10 @@ impl Shop {
 
     /// Sets the extracted values that have the name of a label, as at the start of every pipeline.
     fn seed(&mut self, draft: &mut Draft<'_>) {
-        let Some(labels) = draft.untouched_labels() else {
-            return draft.seed_changed_labels(&self.names);
-        };
+        if !draft.has_first_labels() {
+            return draft.seed(&self.names);
+        }
+        let labels = draft.labels();
         if !matches!(&self.seeds, Some((seeded, _)) if seeded.is_same(labels)) {
             let find = |(name, value): (&str, &str)| Some((self.names.find(name)?, value.into()));
             let values = labels.iter().filter_map(find).collect();
@@ -130,9 +134,7 @@ pub(crate) enum Op {
     Timestamp(Box<stage::timestamp::Timestamp>),
     Output(Slot),
     Labels(stage::labels::Labels),
-    KeepLabels(Vec<Box<str>>),
-    RemoveLabels(Vec<Box<str>>),
-    StaticLabels(Vec<(Box<str>, Box<str>)>),
+    Relabel(stage::labels::Relabel),
     StructuredMetadata(stage::labels::StructuredMetadata),
     Metrics(stage::metrics::Metrics),
     Tenant(stage::tenant::Tenant),
@@ -166,30 +168,19 @@ impl Op {
                     draft.line = text;
                 }
             }
-            Self::Labels(stage) => stage.apply(draft),
-            Self::KeepLabels(names) => {
-                draft.retain_labels(|name| names.iter().any(|kept| **kept == *name));
-            }
-            Self::RemoveLabels(names) => {
-                draft.retain_labels(|name| names.iter().all(|removed| **removed != *name));
-            }
-            Self::StaticLabels(pairs) => {
-                for (name, value) in pairs {
-                    let value = draft.keep(value.as_bytes());
-                    draft.set_label(name, value);
-                }
-            }
-            Self::StructuredMetadata(stage) => stage.apply(draft),
-            Self::Metrics(stage) => stage.apply(draft),
-            Self::Tenant(stage) => stage.apply(draft),
+            Self::Labels(stage) => stage.apply(draft, shop),
+            Self::Relabel(stage) => stage.apply(draft, shop),
+            Self::StructuredMetadata(stage) => stage.apply(draft, shop),
+            Self::Metrics(stage) => stage.apply(draft, shop),
+            Self::Tenant(stage) => stage.apply(draft, shop),
             Self::Match(stage) => return stage.apply(draft),
             Self::Multiline(stage) => return stage.apply(draft, shop),
-            Self::Pack(stage) => stage.apply(draft),
+            Self::Pack(stage) => stage.apply(draft, shop),
             Self::Limit(stage) => return stage.apply(draft, shop),
             Self::Sampling(stage) => return stage.apply(draft),
             Self::Drop(stage) => return stage.apply(draft),
             Self::Decolorize(stage) => stage.apply(draft),
-            Self::GeoIp(stage) => stage.apply(draft),
+            Self::GeoIp(stage) => stage.apply(draft, shop),
             Self::Truncate(stage) => stage.apply(draft),
             Self::EventLogMessage(stage) => return stage.apply(draft, shop),
         }

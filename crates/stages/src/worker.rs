@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tailwater_record::{FileId, LabelSet, RecordView, Span, TimestampNs};
 
 use crate::compile::Program;
-use crate::draft::{Draft, PartsRef, Start};
+use crate::draft::{Draft, PartsRef, Start, retained};
 use crate::group::{Group, Groups};
 use crate::program::{Flow, Op, Reason, ReasonId, Shop};
 
@@ -291,9 +291,17 @@ impl Worker {
             .map(|label| tenant.push_str(label))
             .is_some();
         if has_tenant {
-            draft.retain_labels(|name| name != TENANT_LABEL);
+            let Shop {
+                without_tenant,
+                interner,
+                ..
+            } = &mut self.shop;
+            let labels = without_tenant.get(draft.labels(), |labels| {
+                let kept = retained(labels, interner, |name| name != TENANT_LABEL);
+                kept.unwrap_or_else(|| labels.clone())
+            });
+            draft.set_labels(labels);
         }
-        let labels = draft.label_set(&mut self.shop.interner);
         let mut few = [("", ""); FEW_PAIRS];
         let mut many = Vec::new();
         let count = draft.buffers.metadata.len();
@@ -309,7 +317,7 @@ impl Worker {
         emit(Outcome::Record(Processed {
             line: draft.line_bytes(),
             timestamp: draft.timestamp,
-            labels: &labels,
+            labels: draft.labels(),
             metadata,
             tenant: has_tenant.then_some(self.shop.tenant.as_str()),
             parts: draft.parts(),

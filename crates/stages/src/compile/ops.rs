@@ -13,6 +13,7 @@ use crate::error::{CompileError, Fault};
 use crate::interner::is_label_name;
 use crate::program::Op;
 use crate::stage;
+use crate::stage::labels::Rule;
 
 /// Adds the place of a stage to a fault of one of its keys.
 fn at<K: std::fmt::Display>(place: &str) -> impl Fn((K, Fault)) -> CompileError {
@@ -56,7 +57,7 @@ impl Compiler {
         place: &str,
     ) -> Result<Op, CompileError> {
         check_not_empty(metrics.is_empty(), place, "a metric")?;
-        let mut compiled = stage::metrics::Metrics::new(self.limits);
+        let mut compiled = stage::metrics::Metrics::new();
         for (name, config) in metrics {
             compiled
                 .add(
@@ -219,6 +220,11 @@ pub(super) fn decolorize(place: &str) -> Result<Op, CompileError> {
     Ok(Op::Decolorize(compiled.map_err(|fault| fault.at(place))?))
 }
 
+/// What becomes of labels, whatever the line.
+pub(super) fn relabel(rule: Rule) -> Op {
+    Op::Relabel(stage::labels::Relabel::new(rule))
+}
+
 /// The labels that `labelallow` and `labeldrop` name.
 pub(super) fn label_names(names: &[String], place: &str) -> Result<Vec<Box<str>>, CompileError> {
     check_not_empty(names.is_empty(), place, "the list")?;
@@ -232,7 +238,7 @@ pub(super) fn static_labels(labels: &Sources, place: &str) -> Result<Op, Compile
         let value = value.as_deref().filter(|value| !value.is_empty())?;
         Some((name.as_str().into(), value.into()))
     });
-    Ok(Op::StaticLabels(given.collect()))
+    Ok(relabel(Rule::Set(given.collect())))
 }
 
 fn check_source(source: Option<&String>, place: &str) -> Result<(), CompileError> {

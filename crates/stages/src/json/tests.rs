@@ -103,3 +103,19 @@ fn deep_text_is_read_up_to_a_bound() {
     assert!(find("a", &deep(5_000)).is_ok());
     assert_eq!(find("a", &deep(1_000_000)), Err(Malformed));
 }
+
+#[test]
+fn the_first_byte_that_is_not_plain_is_found_wherever_it_stands() {
+    for byte in 0..=255_u8 {
+        let is_plain = byte >= 0x20 && !matches!(byte, b'"' | b'\\');
+        for at in 0..20 {
+            // Bytes with the high bit, and such as differ from the ones sought by a borrow.
+            for other in [b'!', b'#', b'x', 0x7f, 0x80, 0xa2, 0xff] {
+                let mut text = vec![other; 20];
+                text[at] = byte;
+                let expected = if is_plain { 20 } else { at };
+                assert_eq!(plain_len(&text), expected, "{byte} at {at} among {other}");
+            }
+        }
+    }
+}

@@ -99,7 +99,7 @@ impl CriJoin {
         };
         let key = StreamKey {
             file: part.file,
-            labels: draft.label_set(&mut shop.interner),
+            labels: draft.labels().clone(),
         };
         if is_partial {
             self.hold(key, draft, shop);
@@ -117,7 +117,7 @@ impl CriJoin {
             self.groups.release_where(|_, _| true, &mut shop.released);
         }
         // Time, labels and values are those of the last part.
-        let mut group = Group::of(draft, &mut shop.interner);
+        let mut group = Group::of(draft);
         if let Some(mut before) = self.groups.take(&key) {
             if self.groups.is_too_large(&before, draft.line_bytes().len()) {
                 shop.released.push(before);

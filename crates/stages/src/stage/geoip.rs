@@ -9,7 +9,7 @@ use maxminddb::{Reader, geoip2};
 use crate::GeoIpConfig;
 use crate::draft::{Draft, Slot};
 use crate::error::Fault;
-use crate::program::Names;
+use crate::program::{Names, Shop};
 
 /// Bytes of a database; the largest that is sold has half of it.
 const MAX_DATABASE_BYTES: u64 = 2 << 30;
@@ -58,7 +58,7 @@ impl GeoIp {
     }
 
     /// Sets what is known of the address; an address that is none, or unknown, sets nothing.
-    pub(crate) fn apply(&self, draft: &mut Draft<'_>) {
+    pub(crate) fn apply(&self, draft: &mut Draft<'_>, shop: &mut Shop) {
         let Some(text) = draft.text(self.source) else {
             return;
         };
@@ -73,26 +73,34 @@ impl GeoIp {
         match self.kind {
             Kind::City => {
                 if let Ok(Some(city)) = found.decode() {
-                    set_city(&city, draft);
+                    set_city(&city, draft, shop);
                 }
             }
             Kind::Asn => {
                 if let Ok(Some(asn)) = found.decode() {
-                    set_asn(&asn, draft);
+                    set_asn(&asn, draft, shop);
                 }
             }
         }
     }
 }
 
-fn set_city(city: &geoip2::City<'_>, draft: &mut Draft<'_>) {
+fn set_city(city: &geoip2::City<'_>, draft: &mut Draft<'_>, shop: &mut Shop) {
     // The last one is the most specific.
     let subdivision = city.subdivisions.last();
-    let texts = [
+    let location = (city.location.latitude, city.location.longitude);
+    let place = match location {
+        (Some(latitude), Some(longitude)) => [latitude.to_string(), longitude.to_string()],
+        _ => [const { String::new() }; 2],
+    };
+    let [latitude, longitude] = &place;
+    let labels = [
         ("geoip_city_name", city.city.names.english),
         ("geoip_country_name", city.country.names.english),
         ("geoip_continent_name", city.continent.names.english),
         ("geoip_continent_code", city.continent.code),
+        ("geoip_location_latitude", Some(latitude)),
+        ("geoip_location_longitude", Some(longitude)),
         ("geoip_postal_code", city.postal.code),
         ("geoip_timezone", city.location.time_zone),
         (
@@ -104,29 +112,30 @@ fn set_city(city: &geoip2::City<'_>, draft: &mut Draft<'_>) {
             subdivision.and_then(|part| part.iso_code),
         ),
     ];
-    for (name, value) in texts {
-        set(draft, name, value.unwrap_or_default());
-    }
-    if let (Some(latitude), Some(longitude)) = (city.location.latitude, city.location.longitude) {
-        set(draft, "geoip_location_latitude", &latitude.to_string());
-        set(draft, "geoip_location_longitude", &longitude.to_string());
-    }
+    set(&labels, draft, shop);
 }
 
-fn set_asn(asn: &geoip2::Asn<'_>, draft: &mut Draft<'_>) {
-    if let Some(number) = asn.autonomous_system_number.filter(|number| *number != 0) {
-        set(draft, "geoip_autonomous_system_number", &number.to_string());
-    }
-    let organization = asn.autonomous_system_organization.unwrap_or_default();
-    set(draft, "geoip_autonomous_system_organization", organization);
+fn set_asn(asn: &geoip2::Asn<'_>, draft: &mut Draft<'_>, shop: &mut Shop) {
+    let number = asn.autonomous_system_number.filter(|number| *number != 0);
+    let number = number.map(|number| number.to_string());
+    let labels = [
+        ("geoip_autonomous_system_number", number.as_deref()),
+        (
+            "geoip_autonomous_system_organization",
+            asn.autonomous_system_organization,
+        ),
+    ];
+    set(&labels, draft, shop);
 }
 
-/// Sets a label; one without a value is not set.
-fn set(draft: &mut Draft<'_>, name: &str, value: &str) {
-    if !value.is_empty() {
-        let value = draft.keep(value.as_bytes());
-        draft.set_label(name, value);
-    }
+/// Sets labels; those without a value are not set.
+fn set(labels: &[(&str, Option<&str>)], draft: &mut Draft<'_>, shop: &mut Shop) {
+    let given = labels.iter().filter_map(|(name, value)| {
+        let value = value.filter(|value| !value.is_empty())?;
+        Some((*name, value.as_bytes()))
+    });
+    let labels = shop.interner.with(draft.labels(), given);
+    draft.set_labels(labels);
 }
 
 fn given<'a>(

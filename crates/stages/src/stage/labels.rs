@@ -1,12 +1,15 @@
-//! `labels` and `structured_metadata`: from extracted values to the record.
+//! The stages that only touch labels and structured metadata.
 
 use crate::Sources;
-use crate::draft::{Draft, Slot};
-use crate::program::Names;
+use crate::draft::{Draft, Slot, Text, retained};
+use crate::interner::Memo;
+use crate::program::{Names, Shop};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Labels {
     labels: Vec<(Box<str>, Slot)>,
+    /// The values of a line, by the index of their label.
+    found: Vec<(usize, Text)>,
 }
 
 /// Pairs of a name and its source; the source of a name without one has its name.
@@ -22,15 +25,69 @@ impl Labels {
         let labels = pairs(config).map(|(name, source)| (name.into(), names.slot(source)));
         Self {
             labels: labels.collect(),
+            found: Vec::new(),
         }
     }
 
-    pub(crate) fn apply(&self, draft: &mut Draft<'_>) {
-        for (name, source) in &self.labels {
-            if let Some(value) = draft.text(*source) {
-                draft.set_label(name, value);
-            }
+    pub(crate) fn apply(&mut self, draft: &mut Draft<'_>, shop: &mut Shop) {
+        self.found.clear();
+        let values = self.labels.iter().enumerate();
+        let values = values.filter_map(|(index, (_, slot))| Some((index, draft.text(*slot)?)));
+        self.found.extend(values);
+        if self.found.is_empty() {
+            return;
         }
+        let pairs = self.found.iter().filter_map(|(index, value)| {
+            let (name, _) = self.labels.get(*index)?;
+            Some((&**name, draft.bytes(*value)))
+        });
+        let labels = shop.interner.with(draft.labels(), pairs);
+        draft.set_labels(labels);
+    }
+}
+
+/// `labelallow`, `labeldrop` and `static_labels`: what becomes of labels, whatever the line.
+#[derive(Clone, Debug)]
+pub(crate) struct Relabel {
+    rule: Rule,
+    memo: Memo,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Rule {
+    Keep(Vec<Box<str>>),
+    Remove(Vec<Box<str>>),
+    Set(Vec<(Box<str>, Box<str>)>),
+}
+
+impl Relabel {
+    pub(crate) fn new(rule: Rule) -> Self {
+        Self {
+            rule,
+            memo: Memo::default(),
+        }
+    }
+
+    pub(crate) fn apply(&mut self, draft: &mut Draft<'_>, shop: &mut Shop) {
+        let interner = &mut shop.interner;
+        let rule = &self.rule;
+        let labels = self.memo.get(draft.labels(), |labels| {
+            let kept = match rule {
+                Rule::Keep(names) => retained(labels, interner, |name| {
+                    names.iter().any(|kept| **kept == *name)
+                }),
+                Rule::Remove(names) => retained(labels, interner, |name| {
+                    names.iter().all(|removed| **removed != *name)
+                }),
+                Rule::Set(pairs) => {
+                    let pairs = pairs.iter();
+                    let pairs = pairs.map(|(name, value)| (&**name, value.as_bytes()));
+                    Some(interner.with(labels, pairs))
+                }
+            };
+            kept.unwrap_or_else(|| labels.clone())
+        });
+        draft.set_labels(labels);
     }
 }
 
@@ -49,7 +106,7 @@ impl StructuredMetadata {
         }
     }
 
-    pub(crate) fn apply(&self, draft: &mut Draft<'_>) {
+    pub(crate) fn apply(&self, draft: &mut Draft<'_>, shop: &mut Shop) {
         for (name, source, slot) in &self.pairs {
             let extracted = draft
                 .text(*slot)
@@ -62,7 +119,7 @@ impl StructuredMetadata {
             draft.buffers.metadata.push((name, value));
             // A label that says the same is demoted.
             if label.is_some_and(|label| draft.bytes(label) == draft.bytes(value)) {
-                draft.retain_labels(|name| *name != **source);
+                draft.retain_labels(&mut shop.interner, |name| *name != **source);
             }
         }
     }

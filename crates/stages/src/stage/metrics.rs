@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::draft::{Draft, Slot, Value};
+use crate::draft::{Draft, Slot, Value, retained};
 use crate::error::Fault;
 use crate::go::duration::{parse_ns, parse_seconds};
-use crate::interner::{Interner, is_label_name};
+use crate::interner::{Memo, is_label_name};
 use crate::limits::Limits;
-use crate::program::Names;
+use crate::program::{Names, Shop};
 use crate::registry::{Change, MetricId, Registry, Shape};
 use crate::{MetricConfig, MetricSettings};
 
@@ -22,7 +22,8 @@ pub(crate) struct Metrics {
     pub(crate) registry: Arc<Registry>,
     /// Not while lines pass that were counted before.
     pub(crate) are_counted: bool,
-    interner: Interner,
+    /// The labels of the last line, and those of its series.
+    public_labels: Memo,
 }
 
 /// What one metric takes from a line.
@@ -57,12 +58,12 @@ enum Action {
 }
 
 impl Metrics {
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             rules: Vec::new(),
             registry: Arc::default(),
             are_counted: true,
-            interner: Interner::new(limits.max_label_bytes),
+            public_labels: Memo::default(),
         }
     }
 
@@ -131,7 +132,7 @@ impl Metrics {
         Ok(())
     }
 
-    pub(crate) fn apply(&mut self, draft: &mut Draft<'_>) {
+    pub(crate) fn apply(&mut self, draft: &mut Draft<'_>, shop: &mut Shop) {
         if !self.are_counted {
             return;
         }
@@ -139,10 +140,10 @@ impl Metrics {
             let Some(change) = rule.change(draft) else {
                 continue;
             };
-            let labels = draft
-                .labels()
-                .filter(|(name, _)| !name.starts_with("__") && is_label_name(name));
-            let labels = self.interner.intern(labels);
+            let labels = self.public_labels.get(draft.labels(), |labels| {
+                let public = retained(labels, &mut shop.interner, |name| !name.starts_with("__"));
+                public.unwrap_or_else(|| labels.clone())
+            });
             self.registry.change(rule.id, &labels, change, draft.now);
         }
     }

@@ -56,17 +56,17 @@ impl Multiline {
         }
         let key = StreamKey {
             file: part.file,
-            labels: draft.label_set(&mut shop.interner),
+            labels: draft.labels().clone(),
         };
         let group = match (self.groups.take(&key), is_first) {
             // Lines before the first start of a stream stay alone.
             (None, false) => return Flow::Next,
-            (None, true) => Group::of(draft, &mut shop.interner),
+            (None, true) => Group::of(draft),
             (Some(before), true) => {
                 if before.lines > 0 {
                     shop.released.push(before);
                 }
-                Group::of(draft, &mut shop.interner)
+                Group::of(draft)
             }
             (Some(mut before), false) => {
                 if self.is_over(&before, draft) {

@@ -3,7 +3,7 @@
 use crate::PackConfig;
 use crate::draft::{Draft, Slot, reuse};
 use crate::json::write_string;
-use crate::program::Names;
+use crate::program::{Names, Shop};
 
 /// The key of the line.
 const ENTRY_KEY: &[u8] = b"\"_entry\":";
@@ -31,7 +31,7 @@ impl Pack {
         }
     }
 
-    pub(crate) fn apply(&mut self, draft: &mut Draft<'_>) {
+    pub(crate) fn apply(&mut self, draft: &mut Draft<'_>, shop: &mut Shop) {
         reuse(&mut self.out);
         self.out.push(b'{');
         for (name, slot) in &self.names {
@@ -47,12 +47,9 @@ impl Pack {
         write_string(draft.line_bytes(), &mut self.out);
         self.out.push(b'}');
         draft.line = draft.keep(&self.out);
-        for index in 0..self.names.len() {
-            let Some((name, slot)) = self.names.get(index) else {
-                continue;
-            };
+        for (name, slot) in &self.names {
             if draft.text(*slot).is_some() {
-                draft.retain_labels(|label| *label != **name);
+                draft.retain_labels(&mut shop.interner, |label| *label != **name);
             }
         }
         if self.takes_ingest_time {

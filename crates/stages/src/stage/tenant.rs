@@ -3,7 +3,7 @@
 use crate::TenantConfig;
 use crate::draft::{Draft, Slot};
 use crate::error::Fault;
-use crate::program::Names;
+use crate::program::{Names, Shop};
 use crate::worker::TENANT_LABEL;
 
 #[derive(Clone, Debug)]
@@ -32,14 +32,14 @@ impl Tenant {
         }
     }
 
-    pub(crate) fn apply(&self, draft: &mut Draft<'_>) {
+    pub(crate) fn apply(&self, draft: &mut Draft<'_>, shop: &mut Shop) {
         let tenant = match self {
             Self::Label(name) => draft.label_text(name),
             Self::Source(slot) => draft.text(*slot),
             Self::Value(value) => Some(draft.keep(value.as_bytes())),
         };
         if let Some(tenant) = tenant {
-            draft.set_label(TENANT_LABEL, tenant);
+            draft.set_label(TENANT_LABEL, tenant, &mut shop.interner);
         }
     }
 }

@@ -9,10 +9,14 @@ use crate::TimestampConfig;
 use crate::draft::{Draft, Slot};
 use crate::error::Fault;
 use crate::go::time_format::TimeFormat;
+use crate::interner::{Mix, hash_of};
 use crate::program::Names;
 
 /// Label sets whose last time is known; Promtail's own bound.
 const MAX_KNOWN_TIMES: usize = 10_000;
+
+/// Bytes of a text that is kept for the next line.
+const MAX_KEPT_TEXT: usize = 64;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Timestamp {
@@ -20,6 +24,10 @@ pub(crate) struct Timestamp {
     formats: Vec<TimeFormat>,
     /// Last times by label set, for records without one; none with `skip`.
     known: Option<KnownTimes>,
+    /// The last text and its time: many lines of a log are of one second.
+    last: Option<(Vec<u8>, u64)>,
+    /// Whether a text always means the same time.
+    is_fixed: bool,
 }
 
 impl Timestamp {
@@ -50,18 +58,16 @@ impl Timestamp {
         };
         Ok(Self {
             source: names.slot(&config.source),
+            is_fixed: !formats.iter().any(TimeFormat::needs_now),
             formats,
             known,
+            last: None,
         })
     }
 
     pub(crate) fn apply(&mut self, draft: &mut Draft<'_>) {
-        let parsed = draft.text(self.source).and_then(|text| {
-            let text = draft.bytes(text);
-            self.formats
-                .iter()
-                .find_map(|format| format.parse(text, draft.now.0))
-        });
+        let text = draft.text(self.source);
+        let parsed = text.and_then(|text| self.parse(draft.bytes(text), draft.now.0));
         match (parsed, &mut self.known) {
             (Some(ns), known) => {
                 draft.timestamp = TimestampNs(ns);
@@ -87,10 +93,28 @@ type Stream = (FileId, u64);
 
 fn stream(draft: &Draft<'_>) -> Stream {
     let file = draft.parts().last().map_or(FileId(0), |part| part.file);
-    (file, draft.label_hash())
+    (file, hash_of(draft.labels()))
 }
 
 impl Timestamp {
+    /// Reads a time by the first format that fits.
+    fn parse(&mut self, text: &[u8], now: u64) -> Option<u64> {
+        if let Some((known, ns)) = &self.last
+            && known == text
+        {
+            return Some(*ns);
+        }
+        let formats = &mut self.formats.iter();
+        let ns = formats.find_map(|format| format.parse(text, now))?;
+        if self.is_fixed && text.len() <= MAX_KEPT_TEXT {
+            let (kept, last) = self.last.get_or_insert_default();
+            kept.clear();
+            kept.extend_from_slice(text);
+            *last = ns;
+        }
+        Some(ns)
+    }
+
     /// Forgets the last times of a file.
     pub(crate) fn forget(&mut self, file: FileId) {
         if let Some(known) = &mut self.known {
@@ -135,8 +159,8 @@ fn format(text: &str, zone: Option<&TimeZone>, key: String) -> Result<TimeFormat
 /// what a file's lines get never depends on how far another one was read.
 #[derive(Clone, Debug, Default)]
 struct KnownTimes {
-    young: HashMap<Stream, u64>,
-    old: HashMap<Stream, u64>,
+    young: HashMap<Stream, u64, Mix>,
+    old: HashMap<Stream, u64, Mix>,
 }
 
 impl KnownTimes {
