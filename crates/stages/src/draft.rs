@@ -275,6 +275,26 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Copies the extracted values to other buffers, with their text.
+    pub(crate) fn copy_values(&self, to: &mut Buffers) {
+        to.clear(0);
+        for value in &self.buffers.values {
+            let copy = match value {
+                Value::Text(text) => {
+                    let start = to.arena.len();
+                    to.arena.extend_from_slice(self.bytes(*text));
+                    Value::Text(Text {
+                        place: Place::Arena,
+                        start,
+                        end: to.arena.len(),
+                    })
+                }
+                Value::Missing | Value::Nil | Value::Number(_) | Value::Bool(_) => *value,
+            };
+            to.values.push(copy);
+        }
+    }
+
     /// Returns the labels.
     pub(crate) fn labels(&self) -> &LabelSet {
         self.relabeled.as_ref().unwrap_or(self.base)

@@ -1,10 +1,11 @@
 //! Records that wait for more lines, and where in their files they start.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use tailwater_record::{FileId, LabelSet, TimestampNs};
 
-use crate::draft::{Buffers, Draft, Parts, PartsRef, Slot, Start, Value};
+use crate::draft::{Buffers, Draft, Parts, Start};
+use crate::interner::Mix;
 use crate::limits::Limits;
 use crate::worker::Held;
 
@@ -21,42 +22,16 @@ pub(crate) struct Group {
     pub(crate) now: TimestampNs,
     seed: u64,
     labels: LabelSet,
-    /// The text of `values` and of the metadata.
+    /// The extracted values, and their text.
     buffers: Buffers,
+    /// Where [`Groups`] knows it to start.
+    starts: Vec<(FileId, u64, u64)>,
 }
 
 impl Group {
     /// Copies all of a draft but its line and its place in the file.
-    pub(crate) fn of(draft: &Draft<'_>) -> Self {
-        let labels = draft.labels().clone();
-        let mut buffers = Buffers::default();
-        let mut arena = Vec::new();
-        let mut scratch = Draft::new(
-            Start {
-                line: &[],
-                labels: &labels,
-                timestamp: draft.timestamp,
-                now: draft.now,
-                seed: draft.seed,
-                parts: PartsRef::default(),
-                lines: 0,
-            },
-            std::mem::take(&mut buffers),
-        );
-        scratch.buffers.clear(draft.buffers.values.len());
-        for (index, value) in draft.buffers.values.iter().enumerate() {
-            let copy = match value {
-                Value::Text(text) => {
-                    arena.clear();
-                    arena.extend_from_slice(draft.bytes(*text));
-                    Value::Text(scratch.keep(&arena))
-                }
-                Value::Missing | Value::Nil | Value::Number(_) | Value::Bool(_) => *value,
-            };
-            scratch.set(Slot(index), copy);
-        }
-        let buffers = scratch.buffers;
-        Self {
+    fn of(draft: &Draft<'_>) -> Self {
+        let mut group = Self {
             line: Vec::new(),
             parts: Parts::default(),
             lines: 0,
@@ -64,9 +39,20 @@ impl Group {
             timestamp: draft.timestamp,
             now: draft.now,
             seed: draft.seed,
-            labels,
-            buffers,
-        }
+            labels: draft.labels().clone(),
+            buffers: Buffers::default(),
+            starts: Vec::new(),
+        };
+        draft.copy_values(&mut group.buffers);
+        group
+    }
+
+    /// Takes time, labels and values of a draft instead of its own.
+    fn follow(&mut self, draft: &Draft<'_>) {
+        self.timestamp = draft.timestamp;
+        self.seed = draft.seed;
+        self.labels.clone_from(draft.labels());
+        draft.copy_values(&mut self.buffers);
     }
 
     /// Joins the line of a draft to it, after `separator` where there is a line already.
@@ -79,7 +65,7 @@ impl Group {
     }
 
     /// Takes over which lines a draft stands for.
-    pub(crate) fn take_place(&mut self, draft: &Draft<'_>) {
+    fn take_place(&mut self, draft: &Draft<'_>) {
         self.parts.join(draft.parts_ref());
         self.lines += draft.lines;
         self.joined += 1;
@@ -87,15 +73,17 @@ impl Group {
     }
 
     /// Takes the lines out, for a record of their own; what is not of the lines stays.
-    pub(crate) fn release(&mut self) -> Self {
+    fn release(&mut self) -> Self {
         let line = std::mem::take(&mut self.line);
         let parts = std::mem::take(&mut self.parts);
         let lines = std::mem::take(&mut self.lines);
+        let starts = std::mem::take(&mut self.starts);
         self.joined = 0;
         Self {
             line,
             parts,
             lines,
+            starts,
             ..self.clone()
         }
     }
@@ -125,35 +113,41 @@ pub(crate) struct StreamKey {
     pub(crate) labels: LabelSet,
 }
 
-impl StreamKey {
-    /// The stream of the same labels in another file.
-    fn of(&self, file: FileId) -> Self {
-        Self {
-            file,
-            labels: self.labels.clone(),
-        }
-    }
+/// How a line is joined to a group.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Join<'a> {
+    /// What stands between two lines.
+    pub(crate) separator: &'a [u8],
+    /// Bytes at which the joined line is cut.
+    pub(crate) max_line_bytes: Option<usize>,
+}
+
+/// A group, and when its stream was begun or went on: the smallest clock is that of the oldest.
+#[derive(Clone, Debug)]
+struct Stream {
+    clock: u64,
+    group: Group,
 }
 
 /// The groups of one stage, by stream.
 #[derive(Clone, Debug)]
 pub(crate) struct Groups {
-    streams: HashMap<StreamKey, (u64, Group)>,
-    /// Rises with every stream that is begun or goes on, so that the oldest is known.
+    streams: HashMap<StreamKey, Stream, Mix>,
+    /// Where the open groups start in their files, with the clock at that time and the times of
+    /// reading: the clock keeps those apart that start in one place.
+    starts: BTreeMap<(FileId, u64, u64), TimestampNs>,
     clock: u64,
     held_bytes: usize,
-    /// Groups that have lines.
-    open: usize,
     limits: Limits,
 }
 
 impl Groups {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
-            streams: HashMap::new(),
+            streams: HashMap::default(),
+            starts: BTreeMap::new(),
             clock: 0,
             held_bytes: 0,
-            open: 0,
             limits,
         }
     }
@@ -166,82 +160,152 @@ impl Groups {
         self.streams.len()
     }
 
+    pub(crate) fn get(&self, key: &StreamKey) -> Option<&Group> {
+        self.streams.get(key).map(|stream| &stream.group)
+    }
+
     /// Returns whether so many bytes more would be too many for a group.
     pub(crate) fn is_too_large(&self, group: &Group, bytes: usize) -> bool {
         group.lines > 0 && group.line.len().saturating_add(bytes) > self.limits.max_group_bytes
     }
 
-    /// Takes a stream out; [`Groups::put`] gives it back.
-    pub(crate) fn take(&mut self, key: &StreamKey) -> Option<Group> {
-        let (_, group) = self.streams.remove(key)?;
-        self.held_bytes = self.held_bytes.saturating_sub(group.line.len());
-        self.open -= usize::from(group.lines > 0);
+    /// Returns whether so many bytes more would be too many for the group of a stream.
+    pub(crate) fn has_no_room(&self, key: &StreamKey, bytes: usize) -> bool {
+        let group = self.get(key);
+        group.is_some_and(|group| self.is_too_large(group, bytes))
+    }
+
+    /// Gives a stream time, labels and values of a draft; it is begun where there is none.
+    pub(crate) fn open(&mut self, key: &StreamKey, draft: &Draft<'_>) {
+        if let Some(stream) = self.streams.get_mut(key) {
+            return stream.group.follow(draft);
+        }
+        let group = Group::of(draft);
+        self.streams.insert(key.clone(), Stream { clock: 0, group });
+    }
+
+    /// Joins a line to the group of a stream, and releases the oldest groups where there are too many
+    /// streams or bytes. Returns how many records the group has joined.
+    pub(crate) fn join(
+        &mut self,
+        key: &StreamKey,
+        draft: &Draft<'_>,
+        join: Join<'_>,
+        released: &mut Vec<Group>,
+    ) -> u64 {
+        let Some(Stream { clock, group }) = self.streams.get_mut(key) else {
+            return 0;
+        };
+        self.clock += 1;
+        *clock = self.clock;
+        let parts = group.parts.parts.len();
+        self.held_bytes -= group.line.len();
+        group.join(draft, join.separator);
+        if let Some(max) = join.max_line_bytes {
+            group.line.truncate(max);
+        }
+        self.held_bytes += group.line.len();
+        for (part, read_at) in group.parts.as_ref().iter().skip(parts) {
+            let start = (part.file, part.span.start, self.clock);
+            group.starts.push(start);
+            self.starts.insert(start, read_at);
+        }
+        let joined = group.joined;
+        self.make_room(released);
+        joined
+    }
+
+    /// Releases the oldest groups where there are too many streams or bytes.
+    ///
+    /// Several at once, so that what it costs to find them is borne by many lines.
+    fn make_room(&mut self, released: &mut Vec<Group>) {
+        let Limits {
+            max_held_bytes,
+            max_streams,
+            ..
+        } = self.limits;
+        if self.held_bytes <= max_held_bytes && self.streams.len() <= max_streams {
+            return;
+        }
+        let max_bytes = max_held_bytes - max_held_bytes / 8;
+        let max_streams = max_streams - max_streams / 8;
+        for key in self.keys_by_age(|_, _| true) {
+            if self.held_bytes <= max_bytes && self.streams.len() <= max_streams {
+                return;
+            }
+            released.extend(self.take(&key));
+        }
+    }
+
+    /// The streams that are chosen, the oldest first.
+    fn keys_by_age(&self, chosen: impl Fn(&StreamKey, &Group) -> bool) -> Vec<StreamKey> {
+        let mut keys: Vec<(u64, &StreamKey)> = self
+            .streams
+            .iter()
+            .filter(|(key, stream)| chosen(key, &stream.group))
+            .map(|(key, stream)| (stream.clock, key))
+            .collect();
+        keys.sort_unstable_by_key(|(clock, _)| *clock);
+        keys.into_iter().map(|(_, key)| key.clone()).collect()
+    }
+
+    /// Takes the group of a stream out, without forgetting the stream; nothing where none is open.
+    pub(crate) fn release(&mut self, key: &StreamKey) -> Option<Group> {
+        let group = &mut self.streams.get_mut(key)?.group;
+        if group.lines == 0 {
+            return None;
+        }
+        self.held_bytes -= group.line.len();
+        let group = group.release();
+        self.close(&group);
         Some(group)
     }
 
-    /// Keeps a stream, and releases the oldest where there are too many streams or bytes.
-    pub(crate) fn put(&mut self, key: StreamKey, group: Group, released: &mut Vec<Group>) {
-        self.clock += 1;
-        self.held_bytes += group.line.len();
-        self.open += usize::from(group.lines > 0);
-        self.streams.insert(key, (self.clock, group));
-        while self.held_bytes > self.limits.max_held_bytes
-            || self.streams.len() > self.limits.max_streams
-        {
-            let oldest = self.streams.iter().min_by_key(|(_, (clock, _))| *clock);
-            let Some(key) = oldest.map(|(key, _)| key.clone()) else {
-                return;
-            };
-            released.extend(self.take(&key).filter(|group| group.lines > 0));
+    /// Takes the group of a stream out, and forgets the stream; nothing where none is open.
+    pub(crate) fn take(&mut self, key: &StreamKey) -> Option<Group> {
+        let Stream { group, .. } = self.streams.remove(key)?;
+        self.held_bytes -= group.line.len();
+        self.close(&group);
+        (group.lines > 0).then_some(group)
+    }
+
+    /// Forgets where a group starts.
+    fn close(&mut self, group: &Group) {
+        for start in &group.starts {
+            self.starts.remove(start);
         }
     }
 
     /// Releases and forgets the streams that are chosen, in the order of their last lines.
     pub(crate) fn release_where(
         &mut self,
-        chosen: impl Fn(&StreamKey, &Group) -> bool,
+        chosen: impl Fn(&StreamKey) -> bool,
         released: &mut Vec<Group>,
     ) {
-        let mut keys: Vec<(u64, StreamKey)> = self
-            .streams
-            .iter()
-            .filter(|(key, (_, group))| chosen(key, group))
-            .map(|(key, (clock, _))| (*clock, key.clone()))
-            .collect();
-        keys.sort_by_key(|(clock, _)| *clock);
-        for (_, key) in keys {
-            released.extend(self.take(&key).filter(|group| group.lines > 0));
+        for key in self.keys_by_age(|key, _| chosen(key)) {
+            released.extend(self.take(&key));
         }
     }
 
-    /// Releases the groups that are chosen; their streams are not forgotten.
-    pub(crate) fn release_but_keep(
-        &mut self,
-        chosen: impl Fn(&Group) -> bool,
-        released: &mut Vec<Group>,
-    ) {
-        let mut expired: Vec<(u64, Group)> = Vec::new();
-        self.streams.values_mut().for_each(|(clock, group)| {
-            if group.lines > 0 && chosen(group) {
-                self.held_bytes = self.held_bytes.saturating_sub(group.line.len());
-                self.open -= 1;
-                expired.push((*clock, group.release()));
-            }
-        });
-        expired.sort_by_key(|(clock, _)| *clock);
-        released.extend(expired.into_iter().map(|(_, group)| group));
+    /// Releases the groups whose last line came at a time or before; their streams are not
+    /// forgotten.
+    pub(crate) fn release_until(&mut self, last: TimestampNs, released: &mut Vec<Group>) {
+        let is_over = |_: &StreamKey, group: &Group| group.lines > 0 && group.now <= last;
+        for key in self.keys_by_age(is_over) {
+            released.extend(self.release(&key));
+        }
     }
 
     /// Lets the streams of a file go on in another one; one that has begun there already stays.
     pub(crate) fn hand_over(&mut self, from: FileId, to: FileId) {
-        let streams = self.streams.keys();
-        let moves: Vec<(StreamKey, StreamKey)> = streams
-            .filter(|key| key.file == from)
-            .map(|key| (key.clone(), key.of(to)))
-            .filter(|(_, next)| !self.streams.contains_key(next))
-            .collect();
-        for (key, next) in moves {
-            if let Some(stream) = self.streams.remove(&key) {
+        for key in self.keys_by_age(|key, _| key.file == from) {
+            let next = StreamKey {
+                file: to,
+                labels: key.labels.clone(),
+            };
+            if !self.streams.contains_key(&next)
+                && let Some(stream) = self.streams.remove(&key)
+            {
                 self.streams.insert(next, stream);
             }
         }
@@ -249,36 +313,28 @@ impl Groups {
 
     /// Returns the first byte of a file that a group holds.
     pub(crate) fn held_from(&self, file: FileId) -> Option<u64> {
-        let mut first = None;
-        self.held(file, &mut |held| {
-            first = Some(first.map_or(held.start, |start: u64| start.min(held.start)));
-        });
-        first
+        let mut starts = self.starts.range((file, 0, 0)..=(file, u64::MAX, u64::MAX));
+        starts.next().map(|((_, start, _), _)| *start)
     }
 
-    /// Gives where each group starts in a file.
-    #[expect(
-        clippy::iter_over_hash_type,
-        reason = "the caller is told that there is no order"
-    )]
+    /// Gives where each group starts in a file, the first one first.
     pub(crate) fn held(&self, file: FileId, each: &mut dyn FnMut(Held)) {
-        for (_, group) in self.streams.values() {
-            let parts = group.parts.as_ref();
-            let mut in_file = parts.iter().filter(|(part, _)| part.file == file);
-            if let Some((part, read_at)) = in_file.next() {
-                let start = part.span.start;
-                each(Held { start, read_at });
-            }
+        let starts = self.starts.range((file, 0, 0)..=(file, u64::MAX, u64::MAX));
+        for ((_, start, _), read_at) in starts {
+            each(Held {
+                start: *start,
+                read_at: *read_at,
+            });
         }
     }
 
     /// Returns whether a group is open.
     pub(crate) fn holds_any(&self) -> bool {
-        self.open > 0
+        !self.starts.is_empty()
     }
 
     /// Forgets the streams of a file, and what they hold.
     pub(crate) fn forget(&mut self, file: FileId) {
-        self.release_where(|key, _| key.file == file, &mut Vec::new());
+        self.release_where(|key| key.file == file, &mut Vec::new());
     }
 }

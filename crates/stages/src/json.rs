@@ -322,6 +322,7 @@ impl<'t> Scanner<'t> {
         Ok(key)
     }
 
+    #[inline]
     fn string(&mut self) -> Result<StringToken, Malformed> {
         self.expect(b'"')?;
         let start = self.at;
@@ -452,6 +453,7 @@ impl<'t> Scanner<'t> {
 /// How many bytes come before a quote, a backslash or a control character.
 ///
 /// Eight bytes at a time: most strings are too short for more to pay.
+#[inline]
 fn plain_len(text: &[u8]) -> usize {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     const HIGH_BITS: u64 = ONES << 7;

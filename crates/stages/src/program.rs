@@ -245,7 +245,7 @@ impl Op {
     /// Releases the groups of a file, and forgets its streams.
     pub(crate) fn finish(&mut self, file: FileId, released: &mut Vec<Group>) {
         if let Some(groups) = self.groups_mut() {
-            groups.release_where(|key, _| key.file == file, released);
+            groups.release_where(|key| key.file == file, released);
         }
         if let Self::Timestamp(stage) = self {
             stage.forget(file);

@@ -1,7 +1,7 @@
 //! `cri`: the format of container runtimes, and the joining of their partial lines.
 
 use crate::draft::{Draft, Slot, Value};
-use crate::group::{Group, Groups, StreamKey};
+use crate::group::{Group, Groups, Join, StreamKey};
 use crate::limits::Limits;
 use crate::program::{Flow, Names, Shop};
 
@@ -54,12 +54,16 @@ fn split(line: &[u8]) -> Option<[usize; 3]> {
 
 /// The offset of the space that ends a field of one character at least.
 fn field_end(line: &[u8], start: usize) -> Option<usize> {
-    let len = memchr::memchr(b' ', line.get(start..)?)?;
-    let field = line.get(start..start + len)?;
-    let has_space = field
-        .iter()
-        .any(|byte| matches!(byte, b'\t' | b'\n' | b'\x0c' | b'\r'));
-    (len > 0 && !has_space).then_some(start + len)
+    let mut end = start;
+    loop {
+        // Whatever may end a field is no larger than a space.
+        end += line.get(end..)?.iter().position(|byte| *byte <= b' ')?;
+        match line.get(end)? {
+            b' ' => return (end > start).then_some(end),
+            b'\t' | b'\n' | b'\x0c' | b'\r' => return None,
+            _ => end += 1,
+        }
+    }
 }
 
 /// Joins partial lines to the line that ends them.
@@ -102,7 +106,7 @@ impl CriJoin {
             labels: draft.labels().clone(),
         };
         if is_partial {
-            self.hold(key, draft, shop);
+            self.hold(&key, draft, shop);
             return Flow::Hold;
         }
         if let Some(group) = self.groups.take(&key) {
@@ -112,37 +116,29 @@ impl CriJoin {
     }
 
     /// Keeps a partial line; too many streams with one release all of them.
-    fn hold(&mut self, key: StreamKey, draft: &mut Draft<'_>, shop: &mut Shop) {
+    fn hold(&mut self, key: &StreamKey, draft: &Draft<'_>, shop: &mut Shop) {
         if self.groups.len() >= self.max_streams {
-            self.groups.release_where(|_, _| true, &mut shop.released);
+            self.groups.release_where(|_| true, &mut shop.released);
+        }
+        if self.groups.has_no_room(key, draft.line_bytes().len()) {
+            shop.released.extend(self.groups.take(key));
         }
         // Time, labels and values are those of the last part.
-        let mut group = Group::of(draft);
-        if let Some(mut before) = self.groups.take(&key) {
-            if self.groups.is_too_large(&before, draft.line_bytes().len()) {
-                shop.released.push(before);
-            } else {
-                std::mem::swap(&mut group.line, &mut before.line);
-                std::mem::swap(&mut group.parts, &mut before.parts);
-                group.lines = before.lines;
-            }
-        }
-        group.join(draft, b"");
-        self.cut(&mut group.line);
-        self.groups.put(key, group, &mut shop.released);
+        self.groups.open(key, draft);
+        let join = Join {
+            separator: b"",
+            max_line_bytes: self.max_line_bytes,
+        };
+        self.groups.join(key, draft, join, &mut shop.released);
     }
 
     /// Puts what was held before the line that ends it.
     fn complete(&self, mut group: Group, draft: &mut Draft<'_>) {
         group.join(draft, b"");
-        self.cut(&mut group.line);
+        if let Some(max) = self.max_line_bytes {
+            group.line.truncate(max);
+        }
         draft.line = draft.keep(&group.line);
         draft.set_parts(group.parts, group.lines);
-    }
-
-    fn cut(&self, line: &mut Vec<u8>) {
-        if let Some(max) = self.max_line_bytes {
-            line.truncate(max);
-        }
     }
 }

@@ -6,7 +6,7 @@ use crate::MultilineConfig;
 use crate::draft::Draft;
 use crate::error::Fault;
 use crate::go::duration::parse_ns;
-use crate::group::{Group, Groups, StreamKey};
+use crate::group::{Group, Groups, Join, StreamKey};
 use crate::limits::Limits;
 use crate::pattern::Pattern;
 use crate::program::{Flow, Shop};
@@ -58,52 +58,42 @@ impl Multiline {
             file: part.file,
             labels: draft.labels().clone(),
         };
-        let group = match (self.groups.take(&key), is_first) {
+        match (self.groups.get(&key), is_first) {
             // Lines before the first start of a stream stay alone.
             (None, false) => return Flow::Next,
-            (None, true) => Group::of(draft),
-            (Some(before), true) => {
-                if before.lines > 0 {
-                    shop.released.push(before);
-                }
-                Group::of(draft)
+            (_, true) => {
+                shop.released.extend(self.groups.release(&key));
+                self.groups.open(&key, draft);
             }
-            (Some(mut before), false) => {
-                if self.is_over(&before, draft) {
-                    shop.released.push(before.release());
+            (Some(group), false) => {
+                if self.is_over(group, draft) {
+                    shop.released.extend(self.groups.release(&key));
                 }
-                before
             }
+        }
+        let join = Join {
+            separator: b"\n",
+            max_line_bytes: None,
         };
-        self.add(key, group, draft, shop);
+        let joined = self.groups.join(&key, draft, join, &mut shop.released);
+        if joined == self.max_lines {
+            shop.released.extend(self.groups.release(&key));
+        }
         Flow::Hold
     }
 
     /// Whether a group ended before the line: its time is over, or it has no room.
     fn is_over(&self, group: &Group, draft: &Draft<'_>) -> bool {
         group.lines > 0
-            && (self.is_expired(group, draft.now)
+            && (draft.now.0.saturating_sub(group.now.0) >= self.max_wait_ns
                 || self.groups.is_too_large(group, draft.line_bytes().len()))
-    }
-
-    fn is_expired(&self, group: &Group, now: TimestampNs) -> bool {
-        now.0.saturating_sub(group.now.0) >= self.max_wait_ns
-    }
-
-    fn add(&mut self, key: StreamKey, mut group: Group, draft: &Draft<'_>, shop: &mut Shop) {
-        group.join(draft, b"\n");
-        if group.joined == self.max_lines {
-            shop.released.push(group.release());
-        }
-        self.groups.put(key, group, &mut shop.released);
     }
 
     /// Releases the groups whose last line is too long ago.
     pub(crate) fn expire(&mut self, now: TimestampNs, released: &mut Vec<Group>) {
-        let max_wait_ns = self.max_wait_ns;
-        self.groups.release_but_keep(
-            |group| now.0.saturating_sub(group.now.0) >= max_wait_ns,
-            released,
-        );
+        // In the first seconds of 1970 none is too long ago.
+        if let Some(last) = now.0.checked_sub(self.max_wait_ns) {
+            self.groups.release_until(TimestampNs(last), released);
+        }
     }
 }

@@ -124,12 +124,12 @@ fn many_label_sets_and_streams_stay_bounded() {
     for id in 0..6_000 {
         run.line(format!("{id}"));
     }
-    // All above the bound were released, in their order.
-    assert_eq!(
-        run.records.len(),
-        6_000 - tailwater_stages::Limits::default().max_streams
-    );
-    assert_eq!(run.records[0].line, "0");
+    // Those above the bound were released, some at a time, in their order.
+    let max_streams = tailwater_stages::Limits::default().max_streams;
+    let held = 6_000 - run.records.len();
+    assert!(held <= max_streams && held > max_streams / 2, "{held}");
+    let numbers: Vec<String> = (0..run.records.len()).map(|id| id.to_string()).collect();
+    assert_eq!(run.lines(), numbers);
     run.finish();
     assert_eq!(run.records.len(), 6_000);
 }
