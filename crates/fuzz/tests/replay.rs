@@ -7,6 +7,8 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeSet;
+
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -18,6 +20,9 @@ const MAX_FILES: usize = 200;
 
 /// Their bytes.
 const MAX_BYTES: usize = 300 << 10;
+
+/// Bytes of stretched inputs.
+const LONG_BYTES: usize = 16 << 10;
 
 /// What one input may take: as much as under tests/fuzz, where the code is instrumented.
 const MAX_TIME: Duration = Duration::from_secs(5);
@@ -37,14 +42,17 @@ fn files(directory: &Path) -> Vec<PathBuf> {
 }
 
 /// Feeds a target one file; what is wrong with it, if anything.
+fn replay(target: &Target, file: &Path) -> Option<String> {
+    feed(target, file, &std::fs::read(file).unwrap())
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "the time that a parser takes is what is looked at"
 )]
-fn replay(target: &Target, file: &Path) -> Option<String> {
-    let input = std::fs::read(file).unwrap();
+fn feed(target: &Target, file: &Path, input: &[u8]) -> Option<String> {
     let begin = Instant::now();
-    let outcome = catch_unwind(AssertUnwindSafe(|| (target.run)(&input)));
+    let outcome = catch_unwind(AssertUnwindSafe(|| (target.run)(input)));
     let taken = begin.elapsed();
     let name = file.strip_prefix(root()).unwrap().display();
     if outcome.is_err() {
@@ -65,6 +73,42 @@ fn no_kept_input_breaks_a_promise_or_takes_long() {
         wrong.extend(kept.iter().filter_map(|file| replay(target, file)));
     }
     assert!(wrong.is_empty(), "of {replayed} inputs: {wrong:#?}");
+}
+
+/// Repeats a part of an input until it is long.
+fn stretched(input: &[u8], part: Range<usize>) -> Vec<u8> {
+    let room = LONG_BYTES.saturating_sub(input.len());
+    let (before, after) = input.split_at(part.end);
+    let repeated = input[part].iter().copied().cycle().take(room);
+    let before = before.iter().copied();
+    before
+        .chain(repeated)
+        .chain(after.iter().copied())
+        .collect()
+}
+
+/// Searches begin with short inputs and seldom come to long ones: what takes a time that grows with the
+/// square of the input, or a stack that grows with it, shows here.
+#[test]
+fn no_seed_takes_long_or_overflows_the_stack_when_it_is_stretched() {
+    let mut wrong = Vec::new();
+    for target in all() {
+        for file in files(&root().join("seeds").join(target.name)) {
+            let input = std::fs::read(&file).unwrap();
+            let len = input.len();
+            for part in [
+                0..len,
+                len / 3..2 * len / 3,
+                len / 2..len / 2 + 1,
+                len - 1..len,
+            ] {
+                if !part.is_empty() {
+                    wrong.extend(feed(target, &file, &stretched(&input, part)));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]
