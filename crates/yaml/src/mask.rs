@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use crate::nearest::distance;
+use crate::nearest::{MAX_WORD_BYTES, distance};
 
 /// What stands for a secret; it does not tell its length.
 const MASK: &str = "********";
@@ -83,6 +83,9 @@ pub fn is_secret_name(name: &str) -> bool {
         return false;
     }
     let is_near = |part: &str| {
+        if part.len() > MAX_WORD_BYTES {
+            return false;
+        }
         let near = |word: &&str| word.len() >= 5 && distance(part, word) <= 1 + word.len() / 8;
         SECRET_WORDS.iter().any(near)
     };

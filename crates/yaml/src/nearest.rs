@@ -2,7 +2,10 @@
 
 /// Returns the valid word that is nearest to `written`, if one is near enough to be meant.
 pub fn nearest<'a>(written: &str, valid: &[&'a str]) -> Option<&'a str> {
-    let near = |word: &&str| distance(written, word) <= 1 + word.len().min(written.len()) / 3;
+    let near = |word: &&str| {
+        written.len() <= MAX_WORD_BYTES
+            && distance(written, word) <= 1 + word.len().min(written.len()) / 3
+    };
     let by_distance = valid.iter().copied().filter(near);
     by_distance
         .min_by_key(|word| distance(written, word))
@@ -13,6 +16,9 @@ pub fn nearest<'a>(written: &str, valid: &[&'a str]) -> Option<&'a str> {
             valid.iter().copied().find(holds)
         })
 }
+
+/// Longer words are near to none of ours: to compare them all takes long, and shows nothing.
+pub(crate) const MAX_WORD_BYTES: usize = 64;
 
 /// Returns how many letters must be added, removed, changed, or swapped with the next one.
 pub(crate) fn distance(from: &str, to: &str) -> usize {
@@ -70,5 +76,7 @@ mod tests {
         assert_eq!(nearest("lables", &valid), Some("labels"));
         assert_eq!(nearest("token", &valid), Some("bearer_token"));
         assert_eq!(nearest("zebra", &valid), None);
+        // A text in one word, which once took seconds.
+        assert_eq!(nearest(&"lable".repeat(1 << 17), &valid), None);
     }
 }
