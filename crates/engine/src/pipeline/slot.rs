@@ -146,8 +146,8 @@ impl Slot {
             pot.has_span = true;
         }
         match pot.append_made(record, is_kept) {
-            Fill::HasRoom if is_crowded => Fill::IsFull,
-            fill => fill,
+            Fill::HasRoom if !is_crowded => Fill::HasRoom,
+            Fill::HasRoom | Fill::IsFull => Fill::IsFull,
         }
     }
 

@@ -216,7 +216,7 @@ impl Workshop {
             .retain(|group| starts.contains(&group.at.offset));
         slot.start_span(held.cursor, first.at, seal.now);
         slot.note_line(first.read_at);
-        let mut fill = Fill::HasRoom;
+        let mut fullest = Fill::HasRoom;
         let labels = &mut self.labels;
         self.made.retain(|made| {
             if made.file() != file {
@@ -225,7 +225,7 @@ impl Workshop {
             let kept = is_kept(seal.keep(), made.line());
             let filled = made.append_to(slot, seal.end, labels, kept);
             if filled == Fill::IsFull {
-                fill = Fill::IsFull;
+                fullest = Fill::IsFull;
             }
             false
         });
@@ -234,7 +234,7 @@ impl Workshop {
         if !held.groups.is_empty() {
             self.held.insert(file, held);
         }
-        fill
+        fullest
     }
 }
 

@@ -14,7 +14,7 @@ tailwater.yaml:1:1: unknown key `sorces`
 1 | sorces: { a: { include: ["/x/*.log"] } }
   | ^^^^^^ did you mean `sources`?
   |
-  = valid here: data_dir, import_positions, import_positions_ignore_invalid, server, shutdown_timeout, checkpoint_interval, workers, memory_limit, log, tailing, sources, sinks
+  = valid here: data_dir, import_positions, import_positions_ignore_invalid, server, shutdown_timeout, checkpoint_interval, workers, memory_limit, limits, log, tailing, sources, sinks
   = example: sources: { nginx: { include: ["/var/log/nginx/*.log"] } }
 "#,
     );
@@ -94,7 +94,7 @@ tailwater.yaml:4:5: unknown key `lables` in `sources.a`
 4 |     lables: { job: a }
   |     ^^^^^^ did you mean `labels`?
   |
-  = valid here: include, exclude, labels, path_label, structured_metadata, offset_metadata, tenant, read_from, ignore_older, encoding, max_line_bytes, over_limit, partial_line_timeout, sinks, when_full, keep, rate_limit
+  = valid here: include, exclude, labels, path_label, structured_metadata, offset_metadata, tenant, read_from, ignore_older, encoding, max_line_bytes, over_limit, partial_line_timeout, sinks, when_full, keep, rate_limit, stages
   = example: labels: { job: nginx }
 ",
     );
@@ -114,7 +114,7 @@ tailwater.yaml:4:5: unknown key `lokki` in `sinks.o`
 4 |     lokki: { url: "http://loki:3100" }
   |     ^^^^^ did you mean `loki`?
   |
-  = valid here: loki, file, batch, max_in_flight, queue, retry, when_full, spill, keep, dead_letters
+  = valid here: loki, file, labels, batch, max_in_flight, queue, retry, when_full, spill, keep, dead_letters
   = example: loki: { url: "http://loki:3100" }
 "#,
     );
@@ -201,7 +201,7 @@ tailwater.yaml:4:5: unknown key `type` in `sinks.o`
   |     ^^^^
   |
   = help: the kind of a sink is a key: `loki: { url: … }` in place of `type: loki`
-  = valid here: loki, file, batch, max_in_flight, queue, retry, when_full, spill, keep, dead_letters
+  = valid here: loki, file, labels, batch, max_in_flight, queue, retry, when_full, spill, keep, dead_letters
 ",
     );
 }
@@ -212,17 +212,17 @@ fn a_key_of_a_later_version_is_said_to_be_one() {
         r#"sources:
   a:
     include: ["/x/*.log"]
-    stages: []
+    preset: nginx_access
 sinks: { o: { loki: { url: "http://loki:3100" } } }
 "#,
         r"
-tailwater.yaml:4:5: unknown key `stages` in `sources.a`
+tailwater.yaml:4:5: unknown key `preset` in `sources.a`
   |
-4 |     stages: []
+4 |     preset: nginx_access
   |     ^^^^^^
   |
   = help: this key is not in this version
-  = valid here: include, exclude, labels, path_label, structured_metadata, offset_metadata, tenant, read_from, ignore_older, encoding, max_line_bytes, over_limit, partial_line_timeout, sinks, when_full, keep, rate_limit
+  = valid here: include, exclude, labels, path_label, structured_metadata, offset_metadata, tenant, read_from, ignore_older, encoding, max_line_bytes, over_limit, partial_line_timeout, sinks, when_full, keep, rate_limit, stages
 ",
     );
 }
@@ -299,6 +299,31 @@ tailwater.yaml:4:5: `sinks.o.loki` needs a key `url`
   |     ^^^^ `url` is missing here
   |
   = example: url: "http://loki:3100/loki/api/v1/push"
+"#,
+    );
+}
+
+#[test]
+fn what_is_wrong_in_a_stage_is_named_by_its_place() {
+    check(
+        r#"sources:
+  a:
+    include: ["/x/*.log"]
+    stages:
+      - json: { expressions: { level: } }
+      - match:
+          selector: '{job="a"}'
+          stages:
+            - regex: { expression: "(?P<level" }
+sinks: { o: { loki: { url: "http://loki:3100" } } }
+"#,
+        r#"
+tailwater.yaml:9:36: `(?P<level` is not a regular expression: unclosed capture group name
+  |
+9 |             - regex: { expression: "(?P<level" }
+  |                                    ^^^^^^^^^^^
+  |
+  = help: write it in RE2 syntax, which has neither look-around nor back-references
 "#,
     );
 }

@@ -2,6 +2,7 @@
 //! rotation, reload and kills.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
@@ -20,6 +21,14 @@ fn append(path: &Path, text: &str) {
     let mut options = std::fs::OpenOptions::new();
     let mut file = options.create(true).append(true).open(path).unwrap();
     file.write_all(text.as_bytes()).unwrap();
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a log rotation renames without syncing"
+)]
+fn rotate(path: &Path) {
+    std::fs::rename(path, path.with_extension("log.1")).unwrap();
 }
 
 /// The distinct lines that were stored, with the timestamps that each had.
@@ -134,7 +143,7 @@ fn a_group_goes_on_in_the_file_that_took_the_path() {
     append(&path, "START one\nSTART two\n  before\n");
     let mut agent = rig.start();
     wait_lines(&rig, &agent, &["START one"]);
-    std::fs::rename(&path, rig.directory.path().join("logs/a.log.1")).unwrap();
+    rotate(&path);
     append(&path, "  behind\nSTART three\n");
     let expected = ["START one", "START two\n  before\n  behind", "START three"];
     wait_lines(&rig, &agent, &expected);
@@ -351,7 +360,7 @@ fn groups_survive_kills_whole_and_in_order() {
             let lines = random(6);
             let mut group = format!("START {file} {round} {step} {}", "x".repeat(300));
             for line in 0..lines {
-                group.push_str(&format!("\n  line {line}"));
+                write!(group, "\n  line {line}").unwrap();
             }
             append(&rig.log(&format!("{file}.log")), &format!("{group}\n"));
             expected[file].push(group);
