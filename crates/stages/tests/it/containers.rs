@@ -2,91 +2,6 @@
 
 use crate::kit::*;
 
-/// Case 1 of Promtail's own tests.
-#[test]
-fn a_cri_line_gives_its_content_stream_and_time() {
-    let record = one(
-        "- cri: {}",
-        "2019-01-01T01:00:00.000000001Z stderr F message",
-    );
-    assert_eq!(record.line, "message");
-    assert_eq!(record.label("stream"), Some("stderr"));
-    assert_eq!(record.timestamp, ns("2019-01-01T01:00:00.000000001Z"));
-}
-
-/// Case 2.
-#[test]
-fn a_cri_line_with_a_bad_time_keeps_that_of_reading_and_another_line_stays_as_it_is() {
-    let record = one("- cri:", "3242 stderr F message");
-    assert_eq!(
-        (record.line.as_str(), record.label("stream")),
-        ("message", Some("stderr"))
-    );
-    assert_eq!(record.timestamp, NOW);
-    let record = one("- cri:", "i'm invalid!!!");
-    assert_eq!(
-        (record.line.as_str(), record.label("stream")),
-        ("i'm invalid!!!", None)
-    );
-    assert_eq!(record.timestamp, NOW);
-}
-
-/// Case 4.
-#[test]
-fn a_partial_line_of_one_stream_too_many_releases_all_that_are_held() {
-    let mut run = Run::new("- cri: { max_partial_lines: 3 }");
-    for (stream, line) in [
-        (
-            "A",
-            "2019-05-07T18:57:50.904275087+00:00 stdout P partial line 1 ",
-        ),
-        (
-            "B",
-            "2019-05-07T18:57:50.904275087+00:00 stdout P partial line 2 ",
-        ),
-        (
-            "A",
-            "2019-05-07T18:57:55.904275087+00:00 stdout P partial line 3 ",
-        ),
-        (
-            "C",
-            "2019-05-07T18:57:55.904275087+00:00 stdout P partial line 4 ",
-        ),
-        (
-            "D",
-            "2019-05-07T18:57:56.904275087+00:00 stdout P partial line 5 ",
-        ),
-        (
-            "A",
-            "2019-05-07T18:57:55.904275087+00:00 stdout F log finished",
-        ),
-        (
-            "C",
-            "2019-05-07T18:57:55.904275087+00:00 stdout F another full log",
-        ),
-        (
-            "D",
-            "2019-05-07T18:57:57.904275087+00:00 stdout F yet an another full log",
-        ),
-    ] {
-        run.labels = set(&[("label", stream)]);
-        run.line(line);
-    }
-    let mut lines = run.lines();
-    lines.sort_unstable();
-    assert_eq!(
-        lines,
-        [
-            "another full log",
-            "log finished",
-            "partial line 1 partial line 3 ",
-            "partial line 2 ",
-            "partial line 4 ",
-            "partial line 5 yet an another full log",
-        ]
-    );
-}
-
 #[test]
 fn partial_lines_are_joined_with_the_time_of_the_last_one() {
     let mut run = Run::new("- cri: {}");
@@ -164,23 +79,6 @@ fn a_partial_line_survives_a_rotation_of_its_file() {
             .map(|span| span.0)
             .collect::<Vec<_>>(),
         [1, 2]
-    );
-}
-
-/// Case 6.
-#[test]
-fn a_docker_line_gives_its_log_with_the_newline_and_other_lines_stay() {
-    let record = one(
-        "- docker: {}",
-        r#"{"log":"log message\n","stream":"stderr","time":"hi!"}"#,
-    );
-    assert_eq!(record.line, "log message\n");
-    assert_eq!(record.label("stream"), Some("stderr"));
-    assert_eq!(record.timestamp, NOW);
-    let record = one("- docker:", "i'm not json!");
-    assert_eq!(
-        (record.line.as_str(), record.label("stream")),
-        ("i'm not json!", None)
     );
 }
 

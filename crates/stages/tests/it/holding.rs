@@ -138,7 +138,7 @@ fn a_finished_file_that_is_read_again_gives_the_same_records() {
     let mut first = Vec::new();
     for again in 0..3 {
         run.now = NOW;
-        run.rewind();
+        run.resume_at(0);
         lines.iter().for_each(|line| {
             run.line(line);
         });

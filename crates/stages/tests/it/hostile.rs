@@ -39,6 +39,75 @@ fn lines_of_ten_megabytes_pass() {
     assert_eq!(lines, 6);
 }
 
+/// Each stage alone, behind one that extracts all of the line.
+const EACH: &[&str] = &[
+    "cri: {}",
+    "docker: {}",
+    "json: { expressions: { a: , b: 'a[0]' }, source: all }",
+    "logfmt: { mapping: { a: }, source: all }",
+    "regex: { expression: '(?P<a>.)(?P<b>\\w*)', source: all }",
+    "replace: { expression: '(.)', replace: '{{ .Value | quote }}', source: all }",
+    "template: { source: all, template: '{{ .all | trunc 10 | title }}{{ .Entry | ToUpper }}' }",
+    "timestamp: { source: all, format: RFC3339 }",
+    "timestamp: { source: all, format: '2006 Jan _2 15:04:05.000 MST', location: Europe/Berlin }",
+    "output: { source: all }",
+    "labels: { a: all }",
+    "labelallow: [ job ]",
+    "labeldrop: [ job ]",
+    "static_labels: { a: b }",
+    "structured_metadata: { a: all, job: }",
+    "metrics: { a: { type: Gauge, source: all, config: { action: set } } }",
+    "tenant: { source: all }",
+    "match: { selector: '{job=\"test\"} |~ \".\"', stages: [ { output: { source: all } } ] }",
+    "multiline: { firstline: '^.' }",
+    "pack: { labels: [ all, job ] }",
+    "limit: { rate: 5, burst: 3, drop: true }",
+    "sampling: { rate: 0.5 }",
+    "drop: { source: all, expression: 'x' }",
+    "decolorize: {}",
+    "eventlogmessage: { source: all }",
+    "truncate: { max_bytes: 3 }",
+];
+
+#[test]
+fn every_stage_takes_every_line_and_gives_it_once_and_alike_again() {
+    let mut lines: Vec<Vec<u8>> = vec![
+        Vec::new(),
+        vec![0; 9],
+        vec![0xff; 9],
+        vec![0x80, 0xbf, 0xc2, 0xe2, 0x82, 0xf0, 0x9f, 0x8e],
+        b"\xed\xa0\x80 surrogate".to_vec(),
+        b"{\"a\":\"\\ud800\",\"a\":\"\xff\"}".to_vec(),
+        b"{\"a\":1e999}".to_vec(),
+        b"a=\"\\x\" =b \x00=\xff".to_vec(),
+        b"\x1b[38;5;1m\x1b[\x1b]0;x".to_vec(),
+        b"9999-12-31T23:59:59.999999999Z".to_vec(),
+        b"-1".to_vec(),
+        b"99999999999999999999999".to_vec(),
+        b"a: b\r\n: \r\n\xff: c\r\n".to_vec(),
+        b"2019-01-01T01:00:00Z stdout P \xff\x00".to_vec(),
+    ];
+    lines.push(b"[".repeat(100_000));
+    lines.push(b"{\"a\":".repeat(100_000));
+    lines.push("é".repeat(50_000).into_bytes());
+    for stage in EACH {
+        let yaml = format!("- regex: {{ expression: '(?s)(?P<all>.*)' }}\n- {stage}");
+        let pass = || {
+            let mut run = Run::new(&yaml);
+            for line in &lines {
+                run.line(line);
+            }
+            run.finish();
+            (run.records, run.dropped)
+        };
+        let (records, dropped) = pass();
+        let kept: u64 = records.iter().map(|record| record.lines).sum();
+        let gone: u64 = dropped.iter().map(|(_, lines)| lines).sum();
+        assert_eq!(kept + gone, lines.len() as u64, "{stage}");
+        assert!(pass() == (records, dropped), "{stage}");
+    }
+}
+
 #[test]
 fn a_regex_with_nested_repetitions_is_linear() {
     let mut run = Run::new("- regex: { expression: '^(a+)+$' }\n- drop: { expression: '(x*)*y' }");

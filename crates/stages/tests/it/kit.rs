@@ -112,9 +112,14 @@ impl Run {
         self
     }
 
-    /// Reads the file from its start again.
-    pub(crate) fn rewind(&mut self) {
-        self.offset = 0;
+    /// Reads the file from a place on.
+    pub(crate) fn resume_at(&mut self, offset: u64) {
+        self.offset = offset;
+    }
+
+    /// Where the next line stands.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
     }
 
     pub(crate) fn flush(&mut self) -> &mut Self {

@@ -166,19 +166,6 @@ fn a_dropped_label_can_be_set_again() {
     assert_eq!(one(yaml, "x").label("job"), Some("again"));
 }
 
-/// Case 21.
-#[test]
-fn structured_metadata_takes_a_label_away_when_it_says_the_same() {
-    let mut run = Run::new("- structured_metadata: { pod: }")
-        .labels(&[("source", "test"), ("pod", "ingester-0")]);
-    run.line("x");
-    assert_eq!(
-        run.last().metadata,
-        [("pod".to_owned(), "ingester-0".to_owned())]
-    );
-    assert_eq!(names(run.last()), ["source"]);
-}
-
 #[test]
 fn structured_metadata_comes_from_extracted_values_first() {
     let yaml = "- json: { expressions: { pod: } }\n- structured_metadata: { pod: }";

@@ -7,6 +7,7 @@
 mod kit;
 
 mod configuration;
+mod conformance;
 mod containers;
 mod dropping;
 mod extracting;
@@ -21,4 +22,5 @@ mod multiline;
 mod properties;
 mod rewriting;
 mod timestamps;
+mod traps;
 mod truncating;

@@ -4,33 +4,6 @@ use crate::kit::*;
 
 const START: &str = "- multiline: { firstline: '^START', max_wait_time: 3s }";
 
-/// Case 7.
-#[test]
-fn lines_are_joined_from_a_first_line_to_the_next() {
-    let mut run = Run::new(START);
-    for line in [
-        "not a start line before 1",
-        "not a start line before 2",
-        "START line 1",
-        "not a start line",
-        "START line 2",
-        "START line 3",
-    ] {
-        run.line(line);
-    }
-    run.finish();
-    assert_eq!(
-        run.lines(),
-        [
-            "not a start line before 1",
-            "not a start line before 2",
-            "START line 1\nnot a start line",
-            "START line 2",
-            "START line 3",
-        ]
-    );
-}
-
 #[test]
 fn a_group_has_time_labels_and_values_of_its_first_line() {
     let yaml = "- regex: { expression: '^START (?P<id>\\d+)' }\n- multiline: { firstline: '^START' }\n- labels: { id: }";

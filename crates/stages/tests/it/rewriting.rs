@@ -2,40 +2,12 @@
 
 use crate::kit::*;
 
-const APACHE: &str = r#"11.11.11.11 - frank [25/Jan/2000:14:00:01 -0500] "GET /1986.js HTTP/1.1" 200 932 "-" "Mozilla/5.0""#;
-
 fn replaced(expression: &str, replace: &str, line: &str) -> String {
     one(
         &format!("- replace: {{ expression: '{expression}', replace: '{replace}' }}"),
         line,
     )
     .line
-}
-
-/// Case 13.
-#[test]
-fn only_what_a_group_captures_is_replaced() {
-    let line = replaced(r"11.11.11.11 - (\S+) .*", "dummy", APACHE);
-    assert_eq!(line, APACHE.replace("frank", "dummy"));
-}
-
-/// Case 15.
-#[test]
-fn a_template_makes_what_stands_for_a_group() {
-    let yaml = r#"
-- replace:
-    expression: '^(?P<ip>\S+) (?P<identd>\S+) (?P<user>\S+) \[(?P<timestamp>[\w:/]+\s[+\-]\d{4})\] "(?P<action>\S+)\s?(?P<path>\S+)?\s?(?P<protocol>\S+)?" (?P<status>\d{3}|-) (\d+|-)\s?"?(?P<referer>[^"]*)"?\s?"?(?P<useragent>[^"]*)?"?$'
-    replace: '{{ if eq .Value "200" }}{{ Replace .Value "200" "HttpStatusOk" -1 }}{{ else }}{{ .Value | ToUpper }}{{ end }}'
-"#;
-    let expected = r#"11.11.11.11 - FRANK [25/JAN/2000:14:00:01 -0500] "GET /1986.JS HTTP/1.1" HttpStatusOk 932 "-" "MOZILLA/5.0""#;
-    assert_eq!(one(yaml, APACHE).line, expected);
-    for (name, value) in [
-        ("status", "HttpStatusOk"),
-        ("user", "FRANK"),
-        ("path", "/1986.JS"),
-    ] {
-        assert_eq!(extracted(yaml, name, APACHE).unwrap(), value);
-    }
 }
 
 #[test]

@@ -232,3 +232,33 @@ fn a_location_is_used_by_layouts_without_a_zone() {
 fn a_layout_without_fields_is_no_format() {
     assert!(TimeFormat::new("yyyy-MM-dd", None).is_none());
 }
+
+#[test]
+fn the_quick_way_reads_what_the_layout_reads() {
+    let layout = TimeFormat::new("2006-01-02T15:04:05.999999999Z07:00", None).unwrap();
+    let by_layout = |text: &str| layout.parse(text.as_bytes(), NOW);
+    let good = "2024-02-29T23:59:58.123456789+05:30";
+    let mut texts: Vec<String> = vec![good.into(), "2026-11-21T10:00:00Z".into()];
+    for at in 0..good.len() {
+        // Each byte becomes each that could matter, or goes, or all behind it goes.
+        let (before, after) = good.split_at_checked(at).unwrap();
+        let rest = after.get(1..).unwrap();
+        texts.extend(
+            "0123456789:.,-+TZz "
+                .chars()
+                .map(|c| format!("{before}{c}{rest}")),
+        );
+        texts.extend([
+            format!("{before}{rest}"),
+            before.into(),
+            format!("{before}0{after}"),
+        ]);
+        texts.extend([format!("{before}Z"), format!("{before}-00:00")]);
+    }
+    for text in &texts {
+        let quick = parse_rfc3339(text.as_bytes());
+        assert!(quick.is_none() || quick == by_layout(text), "{text}");
+        assert_eq!(parse("RFC3339Nano", text), by_layout(text), "{text}");
+    }
+    assert_eq!(parse_rfc3339(good.as_bytes()), Some(ns(good)));
+}
