@@ -1,7 +1,8 @@
-//! Durations, sizes and numbers: of Go, as the stages take them, and of our own configuration.
+//! Durations, sizes and numbers: of Go, as the stages take them, of our own configuration, and of
+//! `Retry-After`.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tailwater_record::TimestampNs;
 use tailwater_stages::{
@@ -26,6 +27,11 @@ pub(crate) fn run(bytes: &[u8]) {
         assert_eq!(gauge(&format!("-{unsigned}")), Some(-seconds.abs()));
     }
     check_own(text);
+    // What a server asks for is never taken for more than it says.
+    let wait = tailwater_sink::parse_retry_after(text, SystemTime::UNIX_EPOCH);
+    if let (Some(wait), Ok(seconds)) = (wait, text.trim().parse()) {
+        assert!(wait <= Duration::from_secs(seconds));
+    }
 }
 
 fn multiline(wait: &str) -> StageConfig {
