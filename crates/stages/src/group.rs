@@ -55,6 +55,13 @@ impl Group {
         draft.copy_values(&mut self.buffers);
     }
 
+    /// Bytes that are kept for it: the line, the text of the values, and the labels.
+    fn bytes(&self) -> usize {
+        let labels = self.labels.iter();
+        let labels: usize = labels.map(|(name, value)| name.len() + value.len()).sum();
+        self.line.len() + self.buffers.arena.len() + labels
+    }
+
     /// Joins the line of a draft to it, after `separator` where there is a line already.
     pub(crate) fn join(&mut self, draft: &Draft<'_>, separator: &[u8]) {
         if !self.line.is_empty() {
@@ -137,6 +144,7 @@ pub(crate) struct Groups {
     /// reading: the clock keeps those apart that start in one place.
     starts: BTreeMap<(FileId, u64, u64), TimestampNs>,
     clock: u64,
+    /// Bytes of all streams, those without an open group among them.
     held_bytes: usize,
     limits: Limits,
 }
@@ -177,10 +185,14 @@ impl Groups {
 
     /// Gives a stream time, labels and values of a draft; it is begun where there is none.
     pub(crate) fn open(&mut self, key: &StreamKey, draft: &Draft<'_>) {
-        if let Some(stream) = self.streams.get_mut(key) {
-            return stream.group.follow(draft);
+        if let Some(Stream { group, .. }) = self.streams.get_mut(key) {
+            self.held_bytes -= group.bytes();
+            group.follow(draft);
+            self.held_bytes += group.bytes();
+            return;
         }
         let group = Group::of(draft);
+        self.held_bytes += group.bytes();
         self.streams.insert(key.clone(), Stream { clock: 0, group });
     }
 
@@ -264,7 +276,7 @@ impl Groups {
     /// Takes the group of a stream out, and forgets the stream; nothing where none is open.
     pub(crate) fn take(&mut self, key: &StreamKey) -> Option<Group> {
         let Stream { group, .. } = self.streams.remove(key)?;
-        self.held_bytes -= group.line.len();
+        self.held_bytes -= group.bytes();
         self.close(&group);
         (group.lines > 0).then_some(group)
     }

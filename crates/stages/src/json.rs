@@ -592,7 +592,11 @@ fn write_character(character: char, out: &mut Vec<u8>) {
         '\r' => out.extend_from_slice(b"\\r"),
         '\t' => out.extend_from_slice(b"\\t"),
         '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\0'..='\u{1f}' => {
-            out.extend_from_slice(format!("\\u{:04x}", u32::from(character)).as_bytes());
+            out.extend_from_slice(b"\\u");
+            for shift in [12, 8, 4, 0] {
+                let digit = char::from_digit(u32::from(character) >> shift & 0xf, 16);
+                out.extend(digit.and_then(|digit| u8::try_from(digit).ok()));
+            }
         }
         _ => out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
     }

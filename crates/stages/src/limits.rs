@@ -5,7 +5,7 @@
 pub struct Limits {
     /// Bytes of one group of lines; at more it is released as it is, and goes on as a new one.
     pub max_group_bytes: usize,
-    /// Bytes of all open groups; at more the oldest are released, an eighth of all at once.
+    /// Bytes of all groups, of their extracted values and of their labels; at more the oldest are released, an eighth of all at once.
     pub max_held_bytes: usize,
     /// Streams with a group; at more the oldest are released and forgotten, an eighth at once.
     pub max_streams: usize,

@@ -142,7 +142,7 @@ fn groups_drop_structured_metadata() {
 fn groups_are_bounded() {
     let limits = tailwater_stages::Limits {
         max_group_bytes: 10,
-        max_held_bytes: 16,
+        max_held_bytes: 40,
         max_streams: 2,
         ..tailwater_stages::Limits::default()
     };
@@ -161,4 +161,25 @@ fn groups_are_bounded() {
     }
     // Of the streams the oldest gave way, and nothing is lost.
     assert_eq!(run.lines(), ["START\n1234", "5678", "START"]);
+}
+
+#[test]
+fn extracted_values_and_labels_of_groups_are_bounded_with_their_lines() {
+    let limits = tailwater_stages::Limits {
+        max_held_bytes: 5000,
+        ..tailwater_stages::Limits::default()
+    };
+    let yaml = "- regex: { expression: '(?P<all>.*)' }\n- labels: { all: }\n- multiline: { firstline: '^S' }";
+    let compiled = tailwater_stages::Stages::compile_within(&stages(yaml), limits).unwrap();
+    let mut run = Run::new("[]");
+    run.worker = compiled.worker();
+    for file in 0..10 {
+        run.file = file;
+        run.line(format!("S{}", "x".repeat(999)));
+    }
+    // A line is held three times: as itself, as a value, and as a label.
+    assert_eq!(run.records.len(), 9);
+    run.finish();
+    assert_eq!(run.records.len(), 10);
+    assert!(!run.worker.holds_any());
 }
