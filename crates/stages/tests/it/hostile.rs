@@ -219,3 +219,49 @@ fn results_that_would_fill_the_memory_are_not_made() {
         assert!(one(&yaml, &line).line == line, "{stage}");
     }
 }
+
+#[test]
+fn settings_nested_without_end_are_refused_or_taken_but_never_fatal() {
+    for depth in [10, 300, 20_000] {
+        for (open, inner, close) in [
+            ("(", "a", ")"),
+            ("!", "a", ""),
+            ("[", "a", "]"),
+            ("a[", "0", "]"),
+            ("{a:", "a", "}"),
+            ("a.", "b", ""),
+            ("a|", "b", ""),
+            ("a||", "b", ""),
+            ("length(", "a", ")"),
+            ("&", "a", ""),
+        ] {
+            let text = format!("{}{inner}{}", open.repeat(depth), close.repeat(depth));
+            for stage in [
+                format!("- json: {{ expressions: {{ x: '{text}' }} }}"),
+                format!("- regex: {{ expression: '{text}' }}"),
+                format!("- template: {{ source: x, template: '{{{{ {text} }}}}' }}"),
+                format!("- match: {{ selector: '{text}', action: drop }}"),
+            ] {
+                let compiled = tailwater_stages::Stages::compile(&stages(&stage));
+                if let Ok(compiled) = compiled {
+                    let mut run = Run::new("[]");
+                    run.worker = compiled.worker();
+                    run.line(r#"{"a":[{"a":[{"a":1}]}]}"#);
+                    assert_eq!(
+                        run.records.len() + run.dropped.len(),
+                        1,
+                        "{depth} of {open}"
+                    );
+                }
+            }
+        }
+        let ifs = format!(
+            "{}x{}",
+            "{{ if .a }}".repeat(depth),
+            "{{ end }}".repeat(depth)
+        );
+        let yaml = format!("- template: {{ source: x, template: '{ifs}' }}");
+        let compiled = tailwater_stages::Stages::compile(&stages(&yaml));
+        assert_eq!(compiled.is_ok(), depth == 10);
+    }
+}
