@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tailwater_record::{
-    BatchId, BatchSpan, CursorId, EncodedBatch, Marker, RecordView, TimestampNs,
+    BatchId, BatchSpan, CursorId, EncodedBatch, Marker, RecordView, Share, TimestampNs,
 };
 use tailwater_sink::{Encode, EncodeStats};
 
@@ -50,6 +50,7 @@ pub struct OpenBatch {
     encoder: Box<dyn Encode>,
     limits: BatchLimits,
     tenant: Option<Arc<str>>,
+    share: Share,
     /// Nanoseconds from one record's timestamp to the next within a span.
     timestamp_step: u64,
     opened_at: Option<Instant>,
@@ -84,11 +85,21 @@ impl OpenBatch {
             encoder,
             limits,
             tenant,
+            share: Share::All,
             timestamp_step,
             opened_at: None,
             spans: Vec::new(),
             record_ends: Vec::new(),
             current: None,
+        }
+    }
+
+    /// Makes it one that takes the records of one tenant out of spans that another batch covers.
+    #[must_use]
+    pub fn into_part(self) -> Self {
+        Self {
+            share: Share::Part,
+            ..self
         }
     }
 
@@ -106,6 +117,7 @@ impl OpenBatch {
         self.current = Some(BatchSpan {
             cursor,
             span: tailwater_record::Span { start, end: start },
+            share: self.share,
             start_place: place,
             end_place: place,
             marker: Marker::default(),
@@ -259,14 +271,15 @@ impl OpenBatch {
 }
 
 /// Spans are joined where they touch, where the timestamps of the one go on in the other, and where the
-/// whole still fits the width of a record end.
+/// whole still fits the width of a record end. Parts are never: each is to be covered by one span of the lead.
 fn can_join(last: &BatchSpan, next: &BatchSpan, timestamp_step: u64) -> bool {
     let whole = next.span.end.saturating_sub(last.span.start);
     let covered = u64::from(last.lines).saturating_mul(timestamp_step);
     let next_timestamp = last.first_timestamp.0.saturating_add(covered);
     let is_continued =
         last.lines == 0 || next.lines == 0 || next.first_timestamp.0 == next_timestamp;
-    last.cursor == next.cursor
+    last.share != Share::Part
+        && last.cursor == next.cursor
         && last.span.end == next.span.start
         && is_continued
         && u32::try_from(whole).is_ok()

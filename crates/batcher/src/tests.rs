@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use proptest::prelude::*;
 use tailwater_record::{
-    BatchId, CursorId, FileId, LabelSet, Marker, RecordView, Span, TimestampNs,
+    BatchId, CursorId, FileId, LabelSet, Marker, RecordView, Share, Span, TimestampNs,
 };
 use tailwater_sink::{Encode, EncodeStats, Encoded};
 
@@ -142,6 +142,24 @@ fn spans_become_one_only_where_the_timestamps_of_the_first_go_on_in_the_second()
         .map(|span| (span.span.start, span.records, span.first_timestamp.0))
         .collect();
     assert_eq!(spans, [(0, 3, 100), (6, 1, 400)]);
+}
+
+#[test]
+fn parts_are_not_joined_for_each_belongs_to_one_span_of_the_lead() {
+    let mut part = open(BatchLimits::default()).into_part();
+    for start in [0, 5] {
+        part.start_span(cursor(1), start, 0, now());
+        assert_eq!(append(&mut part, start, b"line"), Fill::HasRoom);
+        part.end_span(start + 5, Marker::default(), 0);
+    }
+    let (sealed, _) = part.seal(BatchId(1)).unwrap();
+    let spans: Vec<_> = sealed
+        .spans
+        .iter()
+        .map(|span| (span.span, span.share))
+        .collect();
+    let span = |start, end| (Span { start, end }, Share::Part);
+    assert_eq!(spans, [span(0, 5), span(5, 10)]);
 }
 
 proptest! {

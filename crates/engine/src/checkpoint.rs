@@ -521,6 +521,9 @@ impl Checkpointer {
 /// Moves the position of a spilled span on to its end, where it is behind; returns whether it was. The
 /// position is that of its route, or the sink's own where an earlier version has stored that alone.
 pub(crate) fn redo_span(store: &mut PositionStore, sink: &str, span: &EnvelopeSpan) -> bool {
+    if span.span.is_empty() {
+        return false;
+    }
     let route = position_name(sink, &span.source);
     let stored = store.get(span.key).map(|file| file.positions.as_slice());
     let has = |name: &str| stored.is_some_and(|all| all.iter().any(|known| *known.sink == *name));

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tailwater_failpoint::failpoint;
 use tailwater_position_store::{FileKey, Intent, IntentSpan, Intents};
-use tailwater_record::{BatchSpan, EncodedBatch, Marker, Span};
+use tailwater_record::{BatchSpan, EncodedBatch, Marker, Share, Span};
 
 use crate::books::{Books, Note, Outcome, RouteIndex};
 use crate::checkpoint::Positions;
@@ -56,6 +56,7 @@ pub(crate) struct Origin {
     pub(crate) key: FileKey,
     pub(crate) epoch: u32,
     pub(crate) span: Span,
+    pub(crate) share: Share,
     pub(crate) end_place: u8,
     pub(crate) marker: Marker,
     pub(crate) records: u32,
@@ -70,7 +71,15 @@ impl Origin {
             path: self.path,
             key: self.key,
             epoch: self.epoch,
-            span: self.span,
+            // A frame that holds some of the records moves no position when it is found again: the others
+            // may have been on the wire.
+            span: match self.share {
+                Share::All => self.span,
+                Share::Lead | Share::Part => Span {
+                    end: self.span.start,
+                    ..self.span
+                },
+            },
             end_place: self.end_place,
             marker: self.marker,
             records: self.records,
@@ -102,11 +111,15 @@ pub(crate) struct Lost {
 
 impl Desk {
     /// Notes what a batch is made of before it is first sent, so that it is made again after a crash.
-    /// Where that fails the batch is sent all the same: its repeat would not be recognized.
+    /// Where that fails the batch is sent all the same: its repeat would not be recognized. A batch of parts
+    /// needs none: they are made again with their lead.
     pub(crate) fn intend(&self, batch: &EncodedBatch, outlet: &Outlet) {
         let Some(intents) = &self.intents else {
             return;
         };
+        if batch.spans.iter().all(|span| span.share == Share::Part) {
+            return;
+        }
         failpoint("intent_before");
         // A span without bytes has nothing that could be read again.
         let spans = batch.spans.iter().filter(|span| !span.span.is_empty());
@@ -131,6 +144,9 @@ impl Desk {
             spans: spans.collect(),
         };
         let mut intents = lock(intents);
+        if intent.spans.is_empty() || intents.is_live(intent.batch) {
+            return;
+        }
         let appended = intents.append(intent);
         if intents.live_len().is_multiple_of(HURRY_AFTER_INTENTS) {
             self.positions.hurry();
@@ -215,6 +231,7 @@ impl Desk {
             key: span.key,
             epoch: span.epoch,
             span: span.span,
+            share: Share::All,
             end_place: span.end_place,
             marker: span.marker,
             records: span.records,
@@ -243,6 +260,7 @@ impl Desk {
             key,
             epoch,
             span: span.span,
+            share: span.share,
             end_place: span.end_place,
             marker: span.marker,
             records: span.records,
@@ -264,7 +282,7 @@ impl Desk {
             Copied::No | Copied::Unsynced(_) => {
                 let cut = self.cut();
                 self.books.settle(&outcomes);
-                let moved = self.ledger.resolve(&taken.batch.spans);
+                let moved = self.ledger.resolve(taken.batch.id, &taken.batch.spans);
                 self.positions.advance(moved);
                 drop(cut);
                 if let Copied::Unsynced(seq) = copied {
@@ -286,7 +304,7 @@ impl Desk {
                 }
             }
             if evicted.is_whole {
-                let moved = self.ledger.resolve(&evicted.spans);
+                let moved = self.ledger.resolve(evicted.batch, &evicted.spans);
                 self.positions.advance(moved);
             }
         }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use tailwater_position_store::{FileKey, Position};
-use tailwater_record::{BatchSpan, CursorId, Marker};
+use tailwater_record::{BatchId, BatchSpan, CursorId, EncodedBatch, Marker};
 
 use crate::books::RouteIndex;
 
@@ -73,9 +73,9 @@ struct Pending {
     /// Records that are not resolved.
     records: u64,
     sealed_at: Instant,
-    /// Batches that hold records of it and are not resolved: several where its records have several
-    /// tenants.
-    open_batches: u32,
+    /// The batches that hold records of it and are not resolved: several where its records have several
+    /// tenants. By their numbers, for a batch may be resolved twice: as spilled, and as delivered.
+    open: Vec<BatchId>,
 }
 
 /// All cursors with their unresolved spans. Bounded by the queues: a span is here while its batch is.
@@ -115,17 +115,13 @@ impl Ledger {
         }
     }
 
-    /// Enters the spans of batches that are sealed together, before any of them can be resolved. Where
-    /// there are several, the first one covers what the others do.
-    pub(crate) fn enter<'s>(
-        &self,
-        spans: impl IntoIterator<Item = &'s BatchSpan>,
-        sealed_at: Instant,
-    ) {
+    /// Enters the spans of a sealed batch, before it can be resolved. Of batches that are sealed together
+    /// the lead comes first; none may be resolved before all are entered.
+    pub(crate) fn enter(&self, batch: &EncodedBatch, sealed_at: Instant) {
         let mut frontiers = self.lock();
-        for span in spans {
+        for span in &batch.spans {
             if let Some(frontier) = frontiers.get_mut(&span.cursor) {
-                frontier.enter(span, sealed_at);
+                frontier.enter(batch.id, span, sealed_at);
             }
         }
     }
@@ -138,14 +134,14 @@ impl Ledger {
     }
 
     /// Marks the spans of a batch as resolved; returns the positions that have moved.
-    pub(crate) fn resolve(&self, spans: &[BatchSpan]) -> Vec<Moved> {
+    pub(crate) fn resolve(&self, batch: BatchId, spans: &[BatchSpan]) -> Vec<Moved> {
         let mut frontiers = self.lock();
         let mut moved = Vec::with_capacity(spans.len());
         for span in spans {
             let Some(frontier) = frontiers.get_mut(&span.cursor) else {
                 continue;
             };
-            moved.extend(frontier.resolve(span));
+            moved.extend(frontier.resolve(batch, span));
             if frontier.is_closed && frontier.pending.is_empty() {
                 frontiers.remove(&span.cursor);
             }
@@ -192,10 +188,10 @@ impl Ledger {
 }
 
 impl Frontier {
-    fn enter(&mut self, span: &BatchSpan, sealed_at: Instant) {
+    fn enter(&mut self, batch: BatchId, span: &BatchSpan, sealed_at: Instant) {
         let records = u64::from(span.records);
         if let Some(covering) = self.covering(span.span.end) {
-            covering.open_batches += 1;
+            covering.open.push(batch);
             covering.records += records;
             return;
         }
@@ -205,7 +201,7 @@ impl Frontier {
             place: span.end_place,
             records,
             sealed_at,
-            open_batches: 1,
+            open: vec![batch],
         });
     }
 
@@ -215,15 +211,17 @@ impl Frontier {
         self.pending.get_mut(at)
     }
 
-    fn resolve(&mut self, span: &BatchSpan) -> Option<Moved> {
+    fn resolve(&mut self, batch: BatchId, span: &BatchSpan) -> Option<Moved> {
         let found = self.covering(span.span.end)?;
-        found.open_batches = found.open_batches.saturating_sub(1);
+        // A part of several spans that the lead holds as one stands in it several times.
+        let at = found.open.iter().position(|open| *open == batch)?;
+        found.open.swap_remove(at);
         found.records = found.records.saturating_sub(u64::from(span.records));
         let mut last = None;
         while self
             .pending
             .front()
-            .is_some_and(|pending| pending.open_batches == 0)
+            .is_some_and(|pending| pending.open.is_empty())
         {
             last = self.pending.pop_front();
         }

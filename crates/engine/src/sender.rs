@@ -51,7 +51,10 @@ async fn deliver_and_resolve(taken: Taken, outlet: &Outlet, desk: &Desk) {
     if undelivered.given_up.is_empty() {
         Outlet::count(&outlet.counts.delivered_batches, 1);
         Outlet::count(&outlet.counts.delivered_bytes, batch.body.len() as u64);
-        outlet.recover();
+        // One without a record was not sent, and says nothing of the sink.
+        if !batch.record_ends.is_empty() {
+            outlet.recover();
+        }
     }
     let rejected = crate::dead_letters::keep(undelivered.refused, &origins, &taken, outlet).await;
     let lost = Lost {

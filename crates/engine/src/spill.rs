@@ -255,7 +255,7 @@ impl Spill {
         let is_on_the_wire = pending.is_on_the_wire;
         self.outlet.queue.spilled(batch, is_on_the_wire, || {
             let cut = self.desk.cut();
-            let moved = self.desk.ledger.resolve(&batch.spans);
+            let moved = self.desk.ledger.resolve(batch.id, &batch.spans);
             self.desk.positions.advance(moved);
             failpoint("spill_enter");
             let appended = seq.saturating_add(1);

@@ -241,6 +241,11 @@ impl Intents {
         self.live.values()
     }
 
+    /// Returns whether a batch has an intent and no outcome.
+    pub fn is_live(&self, batch: u64) -> bool {
+        self.live.contains_key(&batch)
+    }
+
     /// Returns how many batches have an intent and no outcome.
     pub fn live_len(&self) -> usize {
         self.live.len()

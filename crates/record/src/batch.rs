@@ -10,6 +10,18 @@ use crate::{CursorId, Marker, Span, TimestampNs};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BatchId(pub u64);
 
+/// Which records of a span a batch holds. Those of several tenants are in batches that are sealed together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Share {
+    /// All of them: once it is settled or durable, so is the span.
+    #[default]
+    All,
+    /// Some, and it stands for the span: the others are made again with it.
+    Lead,
+    /// Some.
+    Part,
+}
+
 /// What one batch covers of one cursor's file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchSpan {
@@ -17,6 +29,8 @@ pub struct BatchSpan {
     pub cursor: CursorId,
     /// The bytes that are covered; spans of one cursor follow each other without a gap.
     pub span: Span,
+    /// Whether the batch holds all records of the span.
+    pub share: Share,
     /// How the bytes at `span.start` are framed: a number of the framer's, 0 at the start of a line.
     pub start_place: u8,
     /// How the bytes at `span.end` are framed.

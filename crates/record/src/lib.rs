@@ -10,7 +10,7 @@ mod labels;
 mod level;
 mod span;
 
-pub use batch::{BatchId, BatchSpan, EncodedBatch};
+pub use batch::{BatchId, BatchSpan, EncodedBatch, Share};
 pub use identity::{FileIdentity, Fingerprint, Marker, WINDOW_BYTES};
 pub use labels::{LabelError, LabelSet};
 pub use level::{Level, UnknownLevel};

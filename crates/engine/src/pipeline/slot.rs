@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tailwater_batcher::{Fill, OpenBatch};
 use tailwater_failpoint::failpoint;
-use tailwater_record::{BatchId, CursorId, EncodedBatch, Marker, RecordView, TimestampNs};
+use tailwater_record::{BatchId, CursorId, EncodedBatch, Marker, RecordView, Share, TimestampNs};
 
 use crate::desk::Desk;
 use crate::queue::Queued;
@@ -55,6 +55,14 @@ impl Pot {
         }
     }
 
+    fn of_tenant(end: &SinkEnd, tenant: Arc<str>, timestamp_step: u64) -> Self {
+        let pot = Self::new(end, Some(tenant), timestamp_step);
+        Self {
+            batch: pot.batch.into_part(),
+            ..pot
+        }
+    }
+
     fn append_made(&mut self, record: &RecordView<'_>, is_kept: Option<bool>) -> Fill {
         self.kept.extend(is_kept);
         self.batch.append_made(record)
@@ -70,7 +78,7 @@ impl Pot {
         let kept = std::mem::take(&mut self.kept);
         let (batch, stats) = self.batch.seal(id)?;
         Some(Sealed {
-            batch: Arc::new(batch),
+            batch,
             kept,
             replaced_utf8_records: stats.replaced_utf8_records,
         })
@@ -78,7 +86,7 @@ impl Pot {
 }
 
 struct Sealed {
-    batch: Arc<EncodedBatch>,
+    batch: EncodedBatch,
     kept: Vec<bool>,
     replaced_utf8_records: u64,
 }
@@ -131,7 +139,7 @@ impl Slot {
             .position(|(known, _)| **known == *tenant);
         let at = known.unwrap_or_else(|| {
             let tenant: Arc<str> = tenant.into();
-            let pot = Pot::new(end, Some(Arc::clone(&tenant)), self.timestamp_step);
+            let pot = Pot::of_tenant(end, Arc::clone(&tenant), self.timestamp_step);
             self.by_tenant.push((tenant, pot));
             self.by_tenant.len() - 1
         });
@@ -173,10 +181,16 @@ impl Slot {
         let next = || BatchId(desk.next_batch.fetch_add(1, Ordering::Relaxed));
         let own = self.own.seal(id.unwrap_or_else(next));
         let by_tenant = self.by_tenant.iter_mut();
-        let sealed: Vec<Sealed> = own
-            .into_iter()
-            .chain(by_tenant.filter_map(|(_, pot)| pot.seal(next())))
-            .collect();
+        let parts = by_tenant.filter_map(|(_, pot)| pot.seal(next()));
+        let mut sealed: Vec<Sealed> = own.into_iter().chain(parts).collect();
+        if let [own, _, ..] = sealed.as_mut_slice() {
+            let spans = own.batch.spans.iter_mut();
+            spans
+                .filter(|span| span.share == Share::All)
+                .for_each(|span| span.share = Share::Lead);
+            // Before any part is sent, for they are made again with it.
+            desk.intend(&own.batch, &end.outlet);
+        }
         if self.by_tenant.len() >= MAX_OPEN_TENANTS {
             self.by_tenant.clear();
         }
@@ -184,8 +198,9 @@ impl Slot {
             return;
         }
         failpoint("seal");
-        let spans = sealed.iter().flat_map(|sealed| &sealed.batch.spans);
-        desk.ledger.enter(spans, now);
+        for sealed in &sealed {
+            desk.ledger.enter(&sealed.batch, now);
+        }
         for Sealed {
             batch,
             kept,
@@ -193,6 +208,7 @@ impl Slot {
         } in sealed
         {
             note_replaced(&batch, replaced_utf8_records, desk);
+            let batch = Arc::new(batch);
             let evicted = end.outlet.queue.push(Queued { batch, kept });
             desk.settle_evicted(&evicted, "queue_full");
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tailwater_record::{BatchSpan, EncodedBatch};
+use tailwater_record::{BatchId, BatchSpan, EncodedBatch};
 
 use super::{Queue, Queued, State};
 
@@ -19,6 +19,8 @@ pub(super) enum Way {
 /// What was dropped of a batch.
 #[derive(Debug)]
 pub(crate) struct Evicted {
+    /// Its number.
+    pub(crate) batch: BatchId,
     /// The spans of the batch, each with the records that were dropped of it.
     pub(crate) spans: Vec<BatchSpan>,
     /// Nothing is left of the batch: its spans are resolved.
@@ -43,6 +45,7 @@ impl Queue {
             };
             self.give_up(state, dropped.batch.memory_bytes());
             evicted.push(Evicted {
+                batch: dropped.batch.id,
                 spans: dropped.batch.spans.clone(),
                 is_whole: true,
             });
@@ -89,6 +92,7 @@ impl Queue {
     /// Returns what is left of a batch once the records that are not to be kept are gone.
     fn without_unkept(&self, queued: &Queued) -> (Option<Queued>, Evicted) {
         let whole = |queued: &Queued| Evicted {
+            batch: queued.batch.id,
             spans: queued.batch.spans.clone(),
             is_whole: true,
         };
@@ -139,6 +143,7 @@ impl Queue {
             kept,
         };
         let evicted = Evicted {
+            batch: queued.batch.id,
             spans: dropped,
             is_whole: false,
         };

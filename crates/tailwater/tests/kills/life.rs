@@ -41,6 +41,7 @@ impl Plan {
             max_in_flight: random.within(1..=5),
             max_batch_kib: random.within(4..=32),
             checkpoint_interval: random.millis(20..=1_000),
+            has_stages: number % 2 == 1,
         };
         let pace = Pace {
             lines: random.within(1..=10),

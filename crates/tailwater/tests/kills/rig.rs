@@ -59,7 +59,15 @@ pub(crate) struct Setup {
     pub(crate) max_in_flight: u64,
     pub(crate) max_batch_kib: u64,
     pub(crate) checkpoint_interval: Duration,
+    /// Lines go through stages that hold each until the next one comes, and name its tenant.
+    pub(crate) has_stages: bool,
 }
+
+/// Stages that leave every line as it is.
+const STAGES: &str = "    stages:\n      \
+    - regex: { expression: '^(?:level=\\w+ )?(?P<file>\\d+) ' }\n      \
+    - tenant: { source: file }\n      \
+    - multiline: { firstline: '', max_wait_time: 100ms }\n";
 
 impl Default for Setup {
     fn default() -> Self {
@@ -68,6 +76,7 @@ impl Default for Setup {
             max_in_flight: 4,
             max_batch_kib: 16,
             checkpoint_interval: Duration::from_millis(50),
+            has_stages: false,
         }
     }
 }
@@ -96,11 +105,12 @@ impl Rig {
              checkpoint_interval: {checkpoint}ms\n\
              log: {{ level: {level} }}\n\
              tailing: {{ rotate_wait: 100ms, poll_interval: 50ms }}\n\
-             sources:\n  logs:\n    include: [\"{logs}/*.log\"]\n    labels: {{ job: kills }}\n\
+             sources:\n  logs:\n    include: [\"{logs}/*.log\"]\n    labels: {{ job: kills }}\n{stages}\
              sinks:\n  loki:\n    loki: {{ url: \"{url}\", timeout: 1s }}\n    \
              batch: {{ max_wait: 30ms, max_bytes: {batch}KiB }}\n    \
              retry: {{ min_wait: 10ms, max_wait: 100ms }}\n    \
              max_in_flight: {in_flight}\n    {policy}\n",
+            stages = if setup.has_stages { STAGES } else { "" },
             level = if is_kept { "debug" } else { "info" },
             checkpoint = setup.checkpoint_interval.as_millis(),
             logs = directory.path().join("logs").display(),
