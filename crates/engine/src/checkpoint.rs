@@ -9,7 +9,7 @@ use std::time::Duration;
 use tailwater_failpoint::failpoint;
 use tailwater_position_store::{FileKey, Journal, Position, PositionStore, StoredFile};
 use tailwater_record::FileIdentity;
-use tailwater_tailer::{Known, KnownFile, TailedFile, Waker};
+use tailwater_tailer::{FrameState, Known, KnownFile, TailedFile, Waker};
 
 use crate::desk::Desk;
 use crate::envelope::EnvelopeSpan;
@@ -173,19 +173,15 @@ impl Positions {
                     stored.identity.inode == identity.inode && stored.identity.fingerprint.len > 0
                 })
                 .find(is_it)
-                .map(|stored| (stored.key, stored.positions.clone()))
+                .map(|stored| (stored.key, positions_of(stored, file)))
         };
         let found = best
-            .map(|stored| (stored.key, stored.positions.clone()))
+            .map(|stored| (stored.key, positions_of(stored, file)))
             .or_else(|| renumbered(&store));
         if let Some((key, positions)) = found {
             store.set_identity(key, identity);
             drop(store);
             self.followed().insert(key);
-            let positions = positions
-                .into_iter()
-                .map(|stored| (stored.sink, stored.position))
-                .collect();
             return (Some(key), positions);
         }
         let gone: Vec<FileKey> = store
@@ -516,6 +512,20 @@ impl Checkpointer {
             tracing::error!("the thread that writes positions has panicked");
         }
     }
+}
+
+/// Returns the positions of a file by name. The end of an archive that was written to since is looked for
+/// again.
+fn positions_of<R>(stored: &StoredFile, file: &TailedFile<R>) -> Vec<(Arc<str>, Position)> {
+    let is_newer = file.is_archive() && file.modified_ns >= stored.updated_ns;
+    let positions = stored.positions.iter().map(|stored| {
+        let mut position = stored.position;
+        if is_newer && FrameState::from_code(position.place).is_archive_end() {
+            position.place = FrameState::default().code();
+        }
+        (Arc::clone(&stored.sink), position)
+    });
+    positions.collect()
 }
 
 /// Moves the position of a spilled span on to its end, where it is behind; returns whether it was. The

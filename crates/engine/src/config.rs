@@ -9,7 +9,7 @@ use tailwater_batcher::BatchLimits;
 use tailwater_record::Level;
 use tailwater_sink::{BackoffLimits, SinkParts};
 use tailwater_stages::Stages;
-use tailwater_tailer::{FrameConfig, Patterns, WatchBackend};
+use tailwater_tailer::{ArchiveRules, FrameConfig, Patterns, WatchBackend};
 
 /// The status of an answer that says that the rate is limited.
 const TOO_MANY_REQUESTS: u16 = 429;
@@ -66,6 +66,8 @@ pub struct SourceConfig {
     /// How long an unterminated last line of a live file waits before it is sent as it is; `None`
     /// for as long as the file is live.
     pub partial_line_timeout: Option<Duration>,
+    /// Set where its files are archives, which are read once to their end.
+    pub archive: Option<ArchiveRules>,
     /// What becomes of its lines before they are sent; `None` where each is a record as it is.
     pub stages: Option<Arc<Stages>>,
     /// The sinks it feeds: indexes into [`EngineConfig::sinks`]; at least one, each once.

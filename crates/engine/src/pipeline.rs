@@ -1,5 +1,6 @@
 //! One pipeline thread: from files to sealed batches, synchronous from read to encode.
 
+mod archives;
 mod held;
 mod inherit;
 mod lane;
@@ -8,7 +9,7 @@ mod routing;
 mod slot;
 mod staged;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -70,6 +71,8 @@ pub(crate) struct Pipeline {
     rate_deadline: Option<Instant>,
     /// Finished files that wait for their acks: number, and whether the inode is gone.
     finished: BTreeMap<u64, bool>,
+    /// Archives that were read to their end, which is not stored yet.
+    ended_archives: BTreeSet<u64>,
     detached: Vec<u32>,
     /// Tells the cursors of one file apart.
     next_reader: u32,
@@ -124,6 +127,7 @@ impl Pipeline {
             replay,
             rate_deadline: None,
             finished: BTreeMap::new(),
+            ended_archives: BTreeSet::new(),
             detached: Vec::new(),
             next_reader: 0,
             tailing,
@@ -153,6 +157,7 @@ impl Pipeline {
             made_progress = self.read_pass();
             self.release_held();
             self.seal_due();
+            self.store_archive_ends();
             self.release_finished();
             self.publish();
         }
@@ -325,6 +330,11 @@ impl Pipeline {
         let mut buffer = std::mem::replace(&mut self.buffer, ReadBuffer::empty());
         let turn = match self.tailer.read(id, index, &mut buffer, now.instant) {
             Step::Chunk(chunk) => self.encode_chunk(id, index, &chunk, now.instant),
+            Step::Skipped { bytes } => Turn::More(bytes),
+            Step::ArchiveEnd { damage } => {
+                self.end_archive(id, damage);
+                Turn::Done(0)
+            }
             Step::AtEnd | Step::Gated => Turn::Done(0),
             Step::Replaced { lost_bytes } => {
                 self.start_again(id, &lost_bytes);
@@ -580,7 +590,7 @@ impl Pipeline {
         let now = now().instant;
         let mut statuses = Vec::new();
         for file in self.tailer.files() {
-            let size_bytes = file.look_at_len().unwrap_or(file.known_len);
+            let size_bytes = file.content_len();
             for cursor in &file.cursors {
                 let (Some(source), Some(sink)) = (
                     self.plan.sources.get(cursor.source),
@@ -620,6 +630,7 @@ impl Pipeline {
     fn publish(&mut self) {
         let stats = self.tailer.take_stats();
         let (watched, polled) = self.tailer.watched_and_polled();
+        let decoders = self.tailer.open_decoders() as u64;
         let (files, open) = (
             self.tailer.files().count() as u64,
             self.tailer.open_files() as u64,
@@ -638,6 +649,7 @@ impl Pipeline {
             status.files_over_limit += stats.files_over_limit;
             status.descriptors_evicted += stats.descriptors_evicted;
             status.scan_errors += stats.scan_errors;
+            status.open_decoders = decoders;
         });
     }
 }

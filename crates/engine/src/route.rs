@@ -239,6 +239,7 @@ fn source_end(source: &SourceConfig, config: &EngineConfig, lanes: &[SinkEnd]) -
             patterns: source.patterns.clone(),
             ignore_older: source.ignore_older,
             partial_line_timeout: source.partial_line_timeout,
+            archive: source.archive,
         },
         stages: source.stages.clone(),
         feeds: lane_keys(source, config)

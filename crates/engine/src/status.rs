@@ -317,6 +317,10 @@ pub struct TailingStatus {
     pub refusals: u64,
     /// Reads that failed.
     pub read_errors: u64,
+    /// Archives that are damaged, or end early.
+    pub damaged_archives: u64,
+    /// Decoders of archives open now.
+    pub open_decoders: u64,
     /// Files of earlier runs that were not found again.
     pub missing_files: u64,
     /// Threads that have looked at their files at least once.
@@ -348,6 +352,8 @@ impl TailingStatus {
         self.files_found += other.files_found;
         self.rotations += other.rotations;
         self.truncations += other.truncations;
+        self.damaged_archives += other.damaged_archives;
+        self.open_decoders += other.open_decoders;
         self.watch_overflows += other.watch_overflows;
         self.watch_limit_hits += other.watch_limit_hits;
         self.files_over_limit += other.files_over_limit;

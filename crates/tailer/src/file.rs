@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use tailwater_record::{FileId, FileIdentity, Fingerprint, Marker, WINDOW_BYTES};
 
+use crate::archive::{ArchivedFile, Compression, Damage, Seen, Unpacker};
 use crate::directory::TailId;
 use crate::frame::{ChunkEnd, Encoding, FrameState, ResolvedEncoding};
 
@@ -28,6 +29,20 @@ pub struct ReadBuffer {
 }
 
 impl ReadBuffer {
+    /// Returns the bytes of the longest chunk, its window not included.
+    pub(crate) fn chunk_bytes(&self) -> usize {
+        self.bytes.len().saturating_sub(usize::from(WINDOW_BYTES))
+    }
+
+    /// Copies at most `max_bytes` of some bytes to its start; returns what was copied.
+    pub(crate) fn copy(&mut self, bytes: &[u8], max_bytes: usize) -> &[u8] {
+        let len = bytes.len().min(max_bytes).min(self.bytes.len());
+        if let (Some(target), Some(bytes)) = (self.bytes.get_mut(..len), bytes.get(..len)) {
+            target.copy_from_slice(bytes);
+        }
+        self.bytes.get(..len).unwrap_or_default()
+    }
+
     /// Makes a buffer that holds any line of up to `max_line_bytes` whole, and its window.
     pub fn new(max_line_bytes: usize) -> Self {
         let chunk = CHUNK_BYTES.max(max_line_bytes.saturating_add(4));
@@ -66,6 +81,10 @@ pub struct Cursor<R> {
     pub partial_since: Option<Instant>,
     /// What the engine keeps beside it.
     pub route: R,
+    /// The decoder of an archive, while it is read.
+    pub(crate) unpacker: Option<Box<Unpacker>>,
+    /// What an archive was when all of it was read.
+    pub(crate) ended: Option<Seen>,
 }
 
 impl<R> Cursor<R> {
@@ -80,6 +99,8 @@ impl<R> Cursor<R> {
             is_drained: false,
             partial_since: None,
             route,
+            unpacker: None,
+            ended: None,
         }
     }
 }
@@ -113,6 +134,8 @@ pub struct TailedFile<R> {
     /// Whether the identity has changed since the engine last took it.
     pub identity_changed: bool,
     pub(crate) descriptor: Option<File>,
+    /// Set where its lines are those of what it decodes to; offsets are then those of that.
+    pub(crate) archive: Option<ArchivedFile>,
     pub(crate) last_used: Instant,
     /// Since when another file has its path, or none.
     pub(crate) rotated_at: Option<Instant>,
@@ -141,6 +164,16 @@ pub enum Step<'b> {
         /// Bytes that were seen and can no longer be read, for each cursor in order.
         lost_bytes: Vec<u64>,
     },
+    /// Bytes of an archive were decoded that lie before the cursor, or too few for a chunk: there is more.
+    Skipped {
+        /// How many, at least 1.
+        bytes: u64,
+    },
+    /// All of an archive was read.
+    ArchiveEnd {
+        /// Why it ends there, where that is damage which was not told of before.
+        damage: Option<Damage>,
+    },
     /// The file cannot be read now; it is tried again.
     Failed(io::Error),
 }
@@ -159,6 +192,27 @@ pub struct Chunk<'b> {
 }
 
 impl<'b> Chunk<'b> {
+    /// Makes the chunk of an archive from `offset` on; `all` begins one window before.
+    pub(crate) fn of_archive(
+        all: &'b [u8],
+        offset: u64,
+        is_finished: bool,
+        is_starved: bool,
+    ) -> Self {
+        Self {
+            all,
+            window: usize::try_from(offset.min(u64::from(WINDOW_BYTES))).unwrap_or(0),
+            offset,
+            end: if is_finished {
+                ChunkEnd::Finished
+            } else {
+                ChunkEnd::MoreMayFollow
+            },
+            // Of a finished one, the next read says so.
+            is_at_end: is_starved && !is_finished,
+        }
+    }
+
     /// Returns the bytes from the cursor on.
     pub fn bytes(&self) -> &'b [u8] {
         self.all.get(self.window..).unwrap_or_default()
@@ -210,9 +264,11 @@ impl<R> TailedFile<R> {
         // By the descriptor: its old name may be another file's.
         let stat = self.descriptor.as_ref().map(rustix::fs::fstat);
         let len = stat.and_then(|stat| u64::try_from(stat.ok()?.st_size).ok());
-        if let Some(len) = len.filter(|len| *len > self.known_len) {
-            self.known_len = len;
+        if let Some(len) = len.filter(|len| *len > self.seen_len()) {
             self.grew_at = now;
+            if !self.is_archive() {
+                self.known_len = len;
+            }
         }
     }
 
@@ -234,6 +290,25 @@ impl<R> TailedFile<R> {
     /// Returns whether its descriptor is open.
     pub fn is_open(&self) -> bool {
         self.descriptor.is_some()
+    }
+
+    /// Returns whether its lines are those of what it decodes to.
+    pub fn is_archive(&self) -> bool {
+        self.archive.is_some()
+    }
+
+    /// Returns how it is compressed.
+    pub(crate) fn compression(&self) -> Option<Compression> {
+        self.archive
+            .as_ref()
+            .map(|archive| archive.rules.compression)
+    }
+
+    /// Returns the size that was last seen on the disk.
+    pub(crate) fn seen_len(&self) -> u64 {
+        self.archive
+            .as_ref()
+            .map_or(self.known_len, |archive| archive.seen.len)
     }
 
     /// Returns whether every cursor has read all of a finished file.
@@ -259,7 +334,16 @@ impl<R> TailedFile<R> {
         self.head = Vec::new();
     }
 
-    /// Looks at the size by the descriptor or the path, and returns it.
+    /// Returns how many bytes its lines take, as far as is known.
+    pub fn content_len(&self) -> u64 {
+        if self.is_archive() {
+            let read = self.cursors.iter().map(|cursor| cursor.offset).max();
+            return self.known_len.max(read.unwrap_or(0));
+        }
+        self.look_at_len().unwrap_or(self.known_len)
+    }
+
+    /// Looks at the size on the disk by the descriptor or the path, and returns it.
     pub fn look_at_len(&self) -> Option<u64> {
         let stat = match (&self.descriptor, &self.current) {
             (Some(file), _) => rustix::fs::fstat(file).ok()?,
@@ -272,6 +356,10 @@ impl<R> TailedFile<R> {
     /// Returns whether the bytes before an offset are those that a marker was taken of. The descriptor
     /// must be open.
     pub(crate) fn holds(&self, offset: u64, marker: Marker) -> bool {
+        // Its marker is looked at when it is read: decoding up to here would have to be done again.
+        if self.is_archive() {
+            return true;
+        }
         let (Some(file), Some(start)) =
             (&self.descriptor, offset.checked_sub(u64::from(marker.len)))
         else {
@@ -297,6 +385,9 @@ impl<R> TailedFile<R> {
         now: Instant,
         rules: ReadRules,
     ) -> Step<'b> {
+        if self.is_archive() {
+            return self.read_archive(cursor_index, buffer, now, rules);
+        }
         let (Some(file), Some(cursor)) = (&self.descriptor, self.cursors.get(cursor_index)) else {
             return Step::AtEnd;
         };
@@ -372,19 +463,27 @@ impl<R> TailedFile<R> {
     }
 
     /// Starts every cursor again at 0, as another content; returns what each could not read.
-    fn replace(&mut self, now: Instant) -> Vec<u64> {
+    pub(crate) fn replace(&mut self, now: Instant) -> Vec<u64> {
         let known_len = self.known_len;
         let lost = self
             .cursors
             .iter()
             .map(|cursor| known_len.saturating_sub(cursor.offset))
             .collect();
+        // A hole is what a writer leaves that goes on at its old offset: no archive has one.
+        let hole = if self.is_archive() {
+            FrameState::default()
+        } else {
+            FrameState::start_after_truncation()
+        };
         for cursor in &mut self.cursors {
             cursor.offset = 0;
             cursor.marker = Marker::default();
-            cursor.frame = FrameState::start_after_truncation();
+            cursor.frame = hole;
             cursor.is_drained = false;
             cursor.partial_since = None;
+            cursor.unpacker = None;
+            cursor.ended = None;
         }
         self.known_len = 0;
         self.grew_at = now;
@@ -394,7 +493,7 @@ impl<R> TailedFile<R> {
     }
 
     /// Lets the fingerprint grow with the file; `all` starts at offset 0.
-    fn learn_head(&mut self, all: &[u8]) {
+    pub(crate) fn learn_head(&mut self, all: &[u8]) {
         let fingerprint = self.identity.fingerprint;
         let grown = Fingerprint::of_head(all);
         if grown.len > fingerprint.len || !fingerprint.matches_head(all) {

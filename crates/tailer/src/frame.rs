@@ -156,6 +156,8 @@ enum Place {
     SkippedLine,
     /// Between two pieces of a split line.
     SplitLine,
+    /// After the last byte of an archive.
+    ArchiveEnd,
 }
 
 impl FrameState {
@@ -167,15 +169,28 @@ impl FrameState {
         Self { place: Place::Hole }
     }
 
+    /// All of an archive was read: it need not be decoded again to find that nothing follows.
+    pub fn at_archive_end() -> Self {
+        Self {
+            place: Place::ArchiveEnd,
+        }
+    }
+
+    /// Returns whether all of an archive was read.
+    pub fn is_archive_end(self) -> bool {
+        self.place == Place::ArchiveEnd
+    }
+
     /// Returns a number to store beside the offset, so that a cursor goes on within a long line after a
     /// restart: 0 at the first byte of a line, 1 in a hole, 2 in the rest of a truncated line, 3 between
-    /// two pieces of a split one.
+    /// two pieces of a split one, 4 after the last byte of an archive.
     pub fn code(self) -> u8 {
         match self.place {
             Place::LineStart => 0,
             Place::Hole => 1,
             Place::SkippedLine => 2,
             Place::SplitLine => 3,
+            Place::ArchiveEnd => 4,
         }
     }
 
@@ -185,6 +200,7 @@ impl FrameState {
             1 => Place::Hole,
             2 => Place::SkippedLine,
             3 => Place::SplitLine,
+            4 => Place::ArchiveEnd,
             _ => Place::LineStart,
         };
         Self { place }

@@ -8,6 +8,7 @@
 //! The way through this crate: [`watch`] hears of changes, `directory` lists what is there,
 //! `discover` makes generations of it, [`mod@file`] reads them, [`frame`] makes lines.
 
+pub mod archive;
 mod directory;
 mod discover;
 pub mod file;
@@ -17,6 +18,7 @@ pub mod pattern;
 mod tailer;
 pub mod watch;
 
+pub use archive::{ArchiveRules, Compression, Damage};
 pub use directory::{TailId, is_remote, mount_table};
 pub use discover::{Age, is_rotated_name};
 pub use file::{Chunk, Cursor, ReadBuffer, Step, TailedFile};

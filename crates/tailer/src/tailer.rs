@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use tailwater_record::{FileId, Fingerprint, Marker};
 
+use crate::archive::{ArchiveRules, Decoders};
 use crate::directory::{Directory, TailId, is_remote, mount_table};
 use crate::file::{ReadBuffer, ReadRules, Step, TailedFile};
 use crate::open::{AllowedRoots, OpenError, open_log};
@@ -54,6 +55,8 @@ pub struct SourceFiles {
     pub ignore_older: Option<Duration>,
     /// An unterminated line of a live file is sent after this time, if at all.
     pub partial_line_timeout: Option<Duration>,
+    /// Set where they are archives.
+    pub archive: Option<ArchiveRules>,
 }
 
 /// What the sources that a path matches say together.
@@ -61,6 +64,8 @@ pub struct SourceFiles {
 pub(crate) struct Matched {
     /// The longest of their limits, none where one of them has none.
     pub(crate) ignore_older: Option<Duration>,
+    /// Those of the first that reads archives: a file is decoded for all of them or for none.
+    pub(crate) archive: Option<ArchiveRules>,
 }
 
 /// What the position store remembers of a file.
@@ -212,6 +217,7 @@ pub struct Tailer<R> {
     next_close: Instant,
     next_rescan: Instant,
     polls: u32,
+    pub(crate) decoders: Decoders,
 }
 
 impl<R> Tailer<R> {
@@ -253,6 +259,7 @@ impl<R> Tailer<R> {
             next_poll: now.instant,
             next_close: now.instant + limits_close,
             polls: 0,
+            decoders: Decoders::default(),
         }
     }
 
@@ -379,7 +386,7 @@ impl<R> Tailer<R> {
         buffer: &'b mut ReadBuffer,
         now: Instant,
     ) -> Step<'b> {
-        if self.is_gated(id, cursor) {
+        if self.is_gated(id, cursor) || !self.has_decoder(id, cursor, now) {
             return Step::Gated;
         }
         self.read_again(id, cursor, buffer, now)
@@ -406,6 +413,7 @@ impl<R> Tailer<R> {
         if let Err(error) = self.ensure_open(id, now) {
             return Step::Failed(std::io::Error::other(error));
         }
+        self.make_room_for_decoder(id, cursor, now);
         let rotate_wait = self.limits.rotate_wait;
         let Some(file) = self.files.get_mut(&id) else {
             return Step::AtEnd;
@@ -432,8 +440,12 @@ impl<R> Tailer<R> {
             .cursors
             .get(cursor)
             .is_some_and(|cursor| cursor.is_drained);
-        let needs_attention = file.is_rotated() || partial_line_timeout.is_some();
+        let needs_attention =
+            file.is_rotated() || partial_line_timeout.is_some() || file.is_archive();
         let successor = file.successor;
+        if file.is_archive() {
+            self.note_decoders(id);
+        }
         if needs_attention {
             self.attention.insert(id);
         }
@@ -450,6 +462,8 @@ impl<R> Tailer<R> {
         };
         self.opened.remove(&id);
         self.attention.remove(&id);
+        self.note_decoders(id);
+        self.decoders.waiting.remove(&id);
         let inode = (file.identity.device, file.identity.inode);
         if self.by_inode.get(&inode) == Some(&id) {
             self.by_inode.remove(&inode);
@@ -510,7 +524,12 @@ impl<R> Tailer<R> {
             // A file that one of them wants is read.
             ignore_older = ignore_older.zip(limit_of(source)).map(|(a, b)| a.max(b));
         }
-        Some(Matched { ignore_older })
+        let mut sources = self.sources_of(path);
+        let archive = sources.find_map(|index| self.sources.get(index)?.archive);
+        Some(Matched {
+            ignore_older,
+            archive,
+        })
     }
 
     pub(crate) fn is_mine(&self, dir: &Path) -> bool {
@@ -598,7 +617,7 @@ impl<R> Tailer<R> {
         let Some(file) = self.files.get(&id) else {
             return;
         };
-        if file.look_at_len().is_some_and(|len| len != file.known_len) {
+        if file.look_at_len().is_some_and(|len| len != file.seen_len()) {
             self.push_ready(id);
         }
     }
@@ -606,6 +625,7 @@ impl<R> Tailer<R> {
     fn needs_polling(&self) -> bool {
         !self.attention.is_empty()
             || !self.retries.is_empty()
+            || !self.decoders.waiting.is_empty()
             || self.polled_dirs > 0
             || self.is_root_missing
     }
@@ -621,6 +641,7 @@ impl<R> Tailer<R> {
         std::mem::take(&mut self.retries)
             .into_iter()
             .for_each(|id| self.push_ready(id));
+        self.let_one_decode();
         // Files that were quiet for long are looked at every eighth time.
         let all = self.polls.is_multiple_of(8);
         let polled: Vec<DirId> = self
@@ -657,7 +678,8 @@ impl<R> Tailer<R> {
             .cursors
             .iter()
             .any(|cursor| cursor.partial_since.is_some());
-        if !file.is_rotated() && !has_partial {
+        let is_done = !file.is_rotated() && !file.awaits_archive_end();
+        if is_done && !has_partial {
             self.attention.remove(&id);
             return;
         }
@@ -702,6 +724,8 @@ impl<R> Tailer<R> {
     pub(crate) fn close(&mut self, id: TailId) {
         if let Some(file) = self.files.get_mut(&id) {
             file.descriptor = None;
+            file.close_decoders();
+            self.note_decoders(id);
         }
         self.opened.remove(&id);
     }

@@ -54,7 +54,7 @@ fn stage_figures(status: &Status) -> StageFigures {
 }
 
 /// Names and help texts of the counters.
-const COUNTERS: [(&str, &str); 41] = [
+const COUNTERS: [(&str, &str); 42] = [
     (
         "tailwater_read_lines_total",
         "Lines read from files, per source and sink.",
@@ -185,6 +185,10 @@ const COUNTERS: [(&str, &str); 41] = [
         "Descriptors closed to stay within tailing.max_open_files.",
     ),
     (
+        "tailwater_archives_damaged_total",
+        "Archives that are damaged, or end early.",
+    ),
+    (
         "tailwater_read_errors_total",
         "Reads that failed and are tried again.",
     ),
@@ -219,7 +223,7 @@ const COUNTERS: [(&str, &str); 41] = [
 ];
 
 /// Names and help texts of the gauges.
-const GAUGES: [(&str, &str); 22] = [
+const GAUGES: [(&str, &str); 23] = [
     (
         "tailwater_in_flight_records",
         "Records read and not yet acked or rejected.",
@@ -265,6 +269,10 @@ const GAUGES: [(&str, &str); 22] = [
     (
         "tailwater_files_open",
         "Descriptors of followed files that are open.",
+    ),
+    (
+        "tailwater_decoders_open",
+        "Decoders of archives that are open; more than a few files wait for one.",
     ),
     (
         "tailwater_directories_watched",
@@ -425,6 +433,7 @@ fn set_process(status: &Status) {
             "tailwater_descriptors_evicted_total",
             tailing.descriptors_evicted,
         ),
+        ("tailwater_archives_damaged_total", tailing.damaged_archives),
         ("tailwater_read_errors_total", tailing.read_errors),
         ("tailwater_watch_overflows_total", tailing.watch_overflows),
         ("tailwater_watch_limit_hits_total", tailing.watch_limit_hits),
@@ -446,6 +455,7 @@ fn set_process(status: &Status) {
     for (name, value) in [
         ("tailwater_files", tailing.files),
         ("tailwater_files_open", tailing.open_files),
+        ("tailwater_decoders_open", tailing.open_decoders),
         ("tailwater_directories_watched", tailing.watched_directories),
         ("tailwater_directories_polled", tailing.polled_directories),
         ("tailwater_position_files", status.checkpoint.files as u64),

@@ -177,6 +177,11 @@ impl Pipeline {
                     self.start_again(id, &lost_bytes);
                     None
                 }
+                Step::Skipped { .. } => continue,
+                Step::ArchiveEnd { damage } => {
+                    self.end_archive(id, damage);
+                    None
+                }
                 Step::AtEnd | Step::Gated | Step::Failed(_) => None,
             };
             match step_taken.filter(|offset| *offset > at) {

@@ -89,7 +89,8 @@ impl Pipeline {
     fn start_at_end(&mut self, id: u64, source: usize) -> Option<Position> {
         let source = self.plan.sources.get(source)?;
         let file = self.tailer.file_mut(id)?;
-        if source.read_from != ReadFrom::End || file.is_rotated() {
+        // The end of an archive is the end of what it was made of: nothing would ever be read.
+        if source.read_from != ReadFrom::End || file.is_rotated() || file.is_archive() {
             return None;
         }
         let (offset, marker) = seek_end(file, source.frame.encoding).ok()?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tailwater_record::{FileId, FileIdentity, Fingerprint, WINDOW_BYTES};
 
+use crate::archive::{ArchivedFile, Compression, head_of};
 use crate::directory::TailId;
 use crate::file::{TailedFile, read_at};
 use crate::frame::Encoding;
@@ -96,7 +97,12 @@ impl<R> crate::Tailer<R> {
         if self.is_excluded(&opened.real_path) {
             return None;
         }
-        let head = read_head(&opened);
+        let archive = self.matched(&path).and_then(|matched| matched.archive);
+        let archive = archive.map(|rules| ArchivedFile::new(rules, &opened.file));
+        let head = read_head(
+            &opened,
+            archive.as_ref().map(|archive| archive.rules.compression),
+        );
         self.next_id += 1;
         let id = self.next_id;
         // One allocation for all of the same path.
@@ -124,10 +130,11 @@ impl<R> crate::Tailer<R> {
             },
             mark: Encoding::Auto.resolve(&head),
             cursors: Vec::new(),
-            known_len: opened.len,
+            known_len: if archive.is_some() { 0 } else { opened.len },
             modified_ns: opened.modified_ns,
             identity_changed: true,
             descriptor: Some(opened.file),
+            archive,
             last_used: now.instant,
             rotated_at: is_rotated.then_some(now.instant),
             grew_at: now.instant,
@@ -168,8 +175,12 @@ impl<R> crate::Tailer<R> {
     }
 }
 
-/// Reads the head that tells who a file is; empty where it cannot be read, as for an empty file.
-pub(super) fn read_head(opened: &OpenedLog) -> Vec<u8> {
+/// Reads the head that tells who a file is, that of its decoded bytes where it is an archive; empty where
+/// it cannot be read, as for an empty file.
+pub(super) fn read_head(opened: &OpenedLog, compression: Option<Compression>) -> Vec<u8> {
+    if let Some(compression) = compression {
+        return head_of(&opened.file, compression);
+    }
     let mut head = vec![0; usize::from(WINDOW_BYTES)];
     let read = read_at(&opened.file, &mut head, 0).unwrap_or(0);
     head.truncate(read);

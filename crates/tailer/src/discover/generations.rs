@@ -106,8 +106,13 @@ impl<R> crate::Tailer<R> {
         now: Now,
     ) -> bool {
         let opened = self.open_listed(id, name, file.inode, matched, now);
+        let compression = matched.archive.map(|rules| rules.compression);
+        let is_it = |opened| {
+            file.fingerprint
+                .matches_head(&read_head(opened, compression))
+        };
         match opened {
-            Ok(Some(opened)) if file.fingerprint.matches_head(&read_head(&opened)) => {
+            Ok(Some(opened)) if is_it(&opened) => {
                 self.follow_as(id, name, opened, file.path.clone(), true, now);
                 true
             }

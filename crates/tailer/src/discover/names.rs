@@ -73,7 +73,7 @@ impl<R> crate::Tailer<R> {
         let Ok(opened) = open_log(path, &self.allowed_roots) else {
             return false;
         };
-        let head = read_head(&opened);
+        let head = read_head(&opened, file.compression());
         file.identity.fingerprint.matches_head(&head)
     }
 

@@ -251,7 +251,7 @@ impl<'a> Framer<'a> {
         match self.state.place {
             Place::Hole => self.skip_hole(),
             Place::SkippedLine => self.skip_line(),
-            Place::LineStart | Place::SplitLine => {}
+            Place::LineStart | Place::SplitLine | Place::ArchiveEnd => {}
         }
     }
 

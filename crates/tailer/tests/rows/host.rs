@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tailwater_tailer::{
-    AllowedRoots, Change, Chunk, Cursor, Encoding, FrameConfig, FrameStats, Framer, Now, OverLimit,
-    Patterns, ReadBuffer, SourceFiles, Step, Tailer, TailerLimits, TailerStats, Waker,
+    AllowedRoots, Change, Chunk, Cursor, Damage, Encoding, FrameConfig, FrameStats, Framer, Now,
+    OverLimit, Patterns, ReadBuffer, SourceFiles, Step, Tailer, TailerLimits, TailerStats, Waker,
     WatchBackend,
 };
 
@@ -59,6 +59,8 @@ pub(crate) struct Host {
     pub(crate) missing: usize,
     pub(crate) stats: TailerStats,
     pub(crate) counts: FrameStats,
+    /// What was told of damaged archives.
+    pub(crate) damages: Vec<Damage>,
 }
 
 impl Setup {
@@ -97,6 +99,7 @@ impl Host {
                 patterns,
                 ignore_older: None,
                 partial_line_timeout: None,
+                archive: None,
             },
             others: Vec::new(),
             frame: FrameConfig {
@@ -123,6 +126,7 @@ impl Host {
             missing: 0,
             stats: TailerStats::default(),
             counts: FrameStats::default(),
+            damages: Vec::new(),
         };
         host.start();
         host
@@ -227,8 +231,11 @@ impl Host {
                     for source in sources {
                         file.cursors.extend((0..self.setup.sinks).map(|sink| {
                             let key = route(source, sink);
-                            let (offset, marker) = stored.get(&key).copied().unwrap_or_default();
-                            Cursor::new(source, sink, offset, marker, ())
+                            let (offset, marker, frame) =
+                                stored.get(&key).copied().unwrap_or_default();
+                            let mut cursor = Cursor::new(source, sink, offset, marker, ());
+                            cursor.frame = frame;
+                            cursor
                         }));
                     }
                     file.drop_head();
@@ -332,6 +339,13 @@ impl Host {
                 let file = tailer.file_mut(id).unwrap();
                 self.memory.set_identity(file, now.unix_ns);
                 (true, 1)
+            }
+            Step::Skipped { bytes } => (true, bytes),
+            Step::ArchiveEnd { damage } => {
+                self.damages.extend(damage);
+                let file = tailer.file_mut(id).unwrap();
+                self.memory.set_position(file, index, now.unix_ns);
+                (false, 0)
             }
             Step::AtEnd | Step::Gated => (false, 0),
             Step::Failed(_) => {

@@ -6,6 +6,7 @@
 )]
 #![expect(clippy::format_collect, reason = "a few thousand short strings")]
 
+mod archives;
 mod discovery;
 mod host;
 mod identity;

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use tailwater_record::{FileIdentity, Marker};
-use tailwater_tailer::{Known, KnownFile, TailedFile};
+use tailwater_tailer::{FrameState, Known, KnownFile, TailedFile};
 
 use crate::host::route;
 
-/// An offset and its guard.
-pub(crate) type Position = (u64, Marker);
+/// An offset, its guard, and the place in a line.
+pub(crate) type Position = (u64, Marker, FrameState);
 
 #[derive(Clone, Debug)]
 struct Stored {
@@ -86,7 +86,7 @@ impl Memory {
 
     pub(crate) fn set_position(&mut self, file: &TailedFile<()>, index: usize, now_ns: u64) {
         let cursor = file.cursors.get(index).unwrap();
-        let position = (cursor.offset, cursor.marker);
+        let position = (cursor.offset, cursor.marker, cursor.frame);
         if let Some(stored) = self.stored_mut(file) {
             stored.identity = file.identity;
             stored.updated_ns = now_ns;

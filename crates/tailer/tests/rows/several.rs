@@ -13,6 +13,7 @@ fn add(setup: &mut Setup, include: &str) {
         patterns: Patterns::new(&[glob], &[]).unwrap(),
         ignore_older: None,
         partial_line_timeout: None,
+        archive: None,
     });
 }
 

@@ -76,6 +76,8 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("sources.*.max_line_bytes", "max_line_bytes: 256KiB"),
     ("sources.*.over_limit", "over_limit: split"),
     ("sources.*.partial_line_timeout", "partial_line_timeout: 5s"),
+    ("sources.*.decompression", "decompression: gzip"),
+    ("sources.*.decompression_delay", "decompression_delay: 10s"),
     ("sources.*.sinks", "sinks: [central]"),
     (
         "sinks",

@@ -238,6 +238,10 @@ pub struct RawSource {
     pub over_limit: RawOverLimit,
     /// When an unterminated line of a live file is sent as it is.
     pub partial_line_timeout: Option<Lasting>,
+    /// How the files are compressed, where they are archives.
+    pub decompression: Option<RawCompression>,
+    /// How long an archive must not have been written to before it is read.
+    pub decompression_delay: Option<Lasting>,
     /// The sinks it feeds.
     pub sinks: Option<Vec<String>>,
     /// What gives when a queue is full, in place of what the sink says.
@@ -366,6 +370,18 @@ pub enum RawWhenExceeded {
     Block,
     /// They are dropped.
     Drop,
+}
+
+/// How archives are compressed.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RawCompression {
+    /// RFC 1952.
+    Gzip,
+    /// RFC 1950.
+    Zlib,
+    /// bzip2.
+    Bzip2,
 }
 
 /// Where files that were never seen start.

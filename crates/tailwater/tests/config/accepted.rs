@@ -7,7 +7,7 @@ use std::time::Duration;
 use tailwater::config;
 use tailwater_engine::{ReadFrom, WatchBackend};
 use tailwater_position_store::promtail::OnInvalid;
-use tailwater_tailer::{Encoding, OverLimit};
+use tailwater_tailer::{ArchiveRules, Compression, Encoding, OverLimit};
 
 use super::parse;
 
@@ -75,6 +75,8 @@ sources:
     max_line_bytes: 10MB
     over_limit: split
     partial_line_timeout: 5s
+    decompression: bzip2
+    decompression_delay: 10s
     sinks: [two, one]
 sinks:
   one: { loki: { url: "http://loki:3100" } }
@@ -99,6 +101,11 @@ sinks:
     assert_eq!(source.frame.max_line_bytes, 10_000_000);
     assert_eq!(source.frame.over_limit, OverLimit::Split);
     assert_eq!(source.partial_line_timeout, Some(Duration::from_secs(5)));
+    let archives = ArchiveRules {
+        compression: Compression::Bzip2,
+        delay: Duration::from_secs(10),
+    };
+    assert_eq!(source.archive, Some(archives));
     assert_eq!(source.sinks, [1, 0]);
     assert!(source.patterns.matches(Path::new("/x/a.log")));
     assert!(!source.patterns.matches(Path::new("/x/b.log")));

@@ -6,6 +6,7 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+mod archives;
 mod bad_input;
 mod client;
 mod faults;

@@ -2,14 +2,17 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tailwater_engine::{ReadFrom, SourceConfig};
 use tailwater_record::LabelSet;
 use tailwater_stages::{StageConfig, Stages};
-use tailwater_tailer::{Encoding, FrameConfig, OverLimit, Patterns};
+use tailwater_tailer::{ArchiveRules, Compression, Encoding, FrameConfig, OverLimit, Patterns};
 use tailwater_yaml::{Checker, KeyPath};
 
-use super::super::raw::{Lasting, Named, RawEncoding, RawOverLimit, RawReadFrom, RawSource};
+use super::super::raw::{
+    Lasting, Named, RawCompression, RawEncoding, RawOverLimit, RawReadFrom, RawSource,
+};
 use super::policy;
 use crate::registry::RawSink;
 
@@ -68,6 +71,7 @@ pub(super) fn check(
         ignore_older: raw.ignore_older.map(|limit| limit.0),
         frame,
         partial_line_timeout: raw.partial_line_timeout.map(|timeout| timeout.0),
+        archive: archive_rules(checker, path, raw),
         sinks,
         policy,
         rate_limit,
@@ -89,6 +93,33 @@ fn check_stages(
             None
         }
     }
+}
+
+fn archive_rules(
+    checker: &mut Checker<'_>,
+    path: &KeyPath,
+    raw: &RawSource,
+) -> Option<ArchiveRules> {
+    let Some(compression) = raw.decompression else {
+        if raw.decompression_delay.is_some() {
+            checker.fail(
+                &path.key("decompression_delay"),
+                "only archives are waited for, and this source reads none",
+                "add `decompression: gzip`, `zlib` or `bzip2`, or remove the key",
+            );
+        }
+        return None;
+    };
+    Some(ArchiveRules {
+        compression: match compression {
+            RawCompression::Gzip => Compression::Gzip,
+            RawCompression::Zlib => Compression::Zlib,
+            RawCompression::Bzip2 => Compression::Bzip2,
+        },
+        delay: raw
+            .decompression_delay
+            .map_or(Duration::ZERO, |delay| delay.0),
+    })
 }
 
 fn check_labels(checker: &mut Checker<'_>, path: &KeyPath, raw: &RawSource) {

@@ -1,0 +1,60 @@
+//! What becomes of archives that were read to their end.
+
+use tailwater_position_store::Position;
+use tailwater_tailer::Damage;
+
+use super::Pipeline;
+
+/// Damaged archives that are logged one by one per thread; the rest is counted.
+const MAX_LOGGED_DAMAGES: u64 = 100;
+
+impl Pipeline {
+    /// All of an archive was read for one of its cursors; `damage` is why it ends early, the first time.
+    pub(super) fn end_archive(&mut self, id: u64, damage: Option<Damage>) {
+        self.ended_archives.insert(id);
+        let Some(damage) = damage else { return };
+        let mut damaged = 0;
+        self.tailing_mut(|status| {
+            status.damaged_archives += 1;
+            damaged = status.damaged_archives;
+        });
+        if damaged <= MAX_LOGGED_DAMAGES
+            && let Some(file) = self.tailer.file_mut(id)
+        {
+            tracing::error!(
+                path = %file.path.display(),
+                offset = file.content_len(),
+                reason = damage.as_str(),
+                "archive is damaged, what could be decoded before is delivered"
+            );
+        }
+    }
+
+    /// Notes beside the positions of archives that they are their ends, once all of their lines are
+    /// acked: the next start need not decode them to find that nothing follows.
+    pub(super) fn store_archive_ends(&mut self) {
+        let (tailer, desk) = (&mut self.tailer, &self.desk);
+        self.ended_archives.retain(|id| {
+            let Some(file) = tailer.file_mut(*id) else {
+                return false;
+            };
+            let mut waits = false;
+            for cursor in file.cursors.iter().filter(|cursor| cursor.is_drained) {
+                if cursor.route.progress.acked_offset() < cursor.offset {
+                    waits = true;
+                    continue;
+                }
+                let position = Position {
+                    offset: cursor.offset,
+                    marker: cursor.marker,
+                    place: cursor.frame.code(),
+                };
+                // Whoever settles what was acked last is past moving the position.
+                let _cut = desk.cut();
+                let (key, name) = (cursor.route.key, &cursor.route.name);
+                desk.positions.remember(key, name, position);
+            }
+            waits
+        });
+    }
+}
