@@ -222,8 +222,8 @@ fn intents_with_routes_are_laid_out_as_documented() {
     let (mut intents, _) =
         Intents::open(Arc::new(storage.clone()), IntentLimits::default()).unwrap();
     let mut routed = intent(2, 3);
-    let routes = ["central/web", "", "central/app"];
-    for (span, route) in routed.spans.iter_mut().zip(routes) {
+    let names = ["central/web", "", "central/app"];
+    for (span, route) in routed.spans.iter_mut().zip(names) {
         span.route = route.into();
     }
     intents.append(routed.clone()).unwrap();
