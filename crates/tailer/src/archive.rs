@@ -7,8 +7,8 @@
 //! | bound | of what |
 //! |---|---|
 //! | one chunk and one window | decoded bytes that a decoder keeps |
-//! | [`MAX_TURN_IN_BYTES`], [`MAX_TURN_OUT_BYTES`] | what one turn takes and makes |
-//! | [`MAX_DECODERS`] | decoders that are open at once in one tailer; others wait |
+//! | `MAX_TURN_IN_BYTES`, `MAX_TURN_OUT_BYTES` | what one turn takes and makes |
+//! | `MAX_DECODERS` | decoders that are open at once in one tailer; others wait |
 //!
 //! So a small file that stands for a huge one costs time, turn by turn, and never memory.
 //!
