@@ -394,6 +394,9 @@ impl<'t> Scanner<'t> {
     /// Skips a value of any depth up to the bound; `open` is a stack of what is open.
     fn skip_value(&mut self, open: &mut Vec<u8>) -> Result<(), Malformed> {
         open.clear();
+        if self.peek() == Some(b'"') {
+            return self.string().map(drop);
+        }
         loop {
             self.skip_space();
             if self.opens_container(open)? {
@@ -455,23 +458,28 @@ impl<'t> Scanner<'t> {
 /// Eight bytes at a time: most strings are too short for more to pay.
 #[inline]
 fn plain_len(text: &[u8]) -> usize {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    const HIGH_BITS: u64 = ONES << 7;
-    // Sets the high bit of each byte that is smaller, and maybe of some above the first such.
-    let below = |word: u64, bound: u64| word.wrapping_sub(ONES * bound) & !word & HIGH_BITS;
     let (words, rest) = text.as_chunks::<8>();
     for (index, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
-        let quote = below(word ^ (ONES * u64::from(b'"')), 1);
-        let backslash = below(word ^ (ONES * u64::from(b'\\')), 1);
-        let hits = quote | backslash | below(word, 0x20);
-        if hits != 0 {
-            let byte = usize::try_from(hits.trailing_zeros() / 8).unwrap_or(0);
-            return index * 8 + byte;
+        if let Some(len) = first_hit(*word) {
+            return index * 8 + len;
         }
     }
     let is_plain = |byte: &u8| *byte >= 0x20 && !matches!(byte, b'"' | b'\\');
     text.len() - rest.len() + rest.iter().take_while(|byte| is_plain(byte)).count()
+}
+
+/// Where the first byte is that ends or escapes.
+#[inline]
+fn first_hit(word: [u8; 8]) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const QUOTES: u64 = u64::from_ne_bytes([b'"'; 8]);
+    const BACKSLASHES: u64 = u64::from_ne_bytes([b'\\'; 8]);
+    let word = u64::from_le_bytes(word);
+    // Has the high bit of each byte that is smaller, and maybe of some above the first such.
+    let below = |word: u64, bound: u64| word.wrapping_sub(ONES * bound) & !word;
+    let hits = below(word ^ QUOTES, 1) | below(word ^ BACKSLASHES, 1) | below(word, 0x20);
+    let hits = hits & (ONES << 7);
+    (hits != 0).then(|| usize::try_from(hits.trailing_zeros() / 8).unwrap_or(0))
 }
 
 /// Writes what a valid string stands for.

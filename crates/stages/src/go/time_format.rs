@@ -56,6 +56,11 @@ impl TimeFormat {
         matches!(self, Self::Layout(layout, _) if !layout.has_year)
     }
 
+    /// Returns whether a text takes longer to read than to compare with the last one.
+    pub(crate) fn is_slow(&self) -> bool {
+        matches!(self, Self::Layout(..))
+    }
+
     /// Reads a time, in nanoseconds since the epoch; nothing where the text does not fit.
     pub(crate) fn parse(&self, text: &[u8], now: u64) -> Option<u64> {
         match self {
@@ -130,13 +135,19 @@ fn two_digits(tens: u8, ones: u8, max: u8) -> Option<u8> {
 
 /// One to nine digits as nanoseconds, and what is behind them.
 fn nanoseconds(text: &[u8]) -> Option<(u64, &[u8])> {
-    let len = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let missing = u32::try_from(9_usize.checked_sub(len)?).ok()?;
-    let (digits, rest) = text.split_at_checked(len)?;
-    let value = digits.iter().fold(0, |value: u64, digit| {
-        value * 10 + u64::from(digit.wrapping_sub(b'0'))
-    });
-    (len > 0).then_some((value * 10_u64.pow(missing), rest))
+    let mut ns = 0;
+    let mut unit = 100_000_000;
+    let mut rest = text;
+    while let Some((digit @ b'0'..=b'9', after)) = rest.split_first() {
+        // A tenth digit has no unit.
+        if unit == 0 {
+            return None;
+        }
+        ns += u64::from(*digit - b'0') * unit;
+        unit /= 10;
+        rest = after;
+    }
+    (rest.len() < text.len()).then_some((ns, rest))
 }
 
 fn parse_unix(text: &str) -> Option<u64> {

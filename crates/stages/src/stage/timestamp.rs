@@ -26,8 +26,8 @@ pub(crate) struct Timestamp {
     known: Option<KnownTimes>,
     /// The last text and its time: many lines of a log are of one second.
     last: Option<(Vec<u8>, u64)>,
-    /// Whether a text always means the same time.
-    is_fixed: bool,
+    /// Whether that is worth it, and a text always means the same time.
+    keeps_last: bool,
 }
 
 impl Timestamp {
@@ -58,7 +58,8 @@ impl Timestamp {
         };
         Ok(Self {
             source: names.slot(&config.source),
-            is_fixed: !formats.iter().any(TimeFormat::needs_now),
+            keeps_last: formats.iter().any(TimeFormat::is_slow)
+                && !formats.iter().any(TimeFormat::needs_now),
             formats,
             known,
             last: None,
@@ -106,7 +107,7 @@ impl Timestamp {
         }
         let formats = &mut self.formats.iter();
         let ns = formats.find_map(|format| format.parse(text, now))?;
-        if self.is_fixed && text.len() <= MAX_KEPT_TEXT {
+        if self.keeps_last && text.len() <= MAX_KEPT_TEXT {
             let (kept, last) = self.last.get_or_insert_default();
             kept.clear();
             kept.extend_from_slice(text);
