@@ -210,7 +210,7 @@ pub(crate) fn pass<'a>(
 
 /// Passes a single line.
 pub(crate) fn one(stages: &Stages, line: &[u8]) -> Passed {
-    lines(stages, &labels(None), std::iter::once(line))
+    pass(stages, &labels(None), std::iter::once(line))
 }
 
 /// Reads and compiles a list that is known to be right.
