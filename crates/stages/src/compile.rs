@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::config::{CriConfig, JsonConfig, MatchConfig, Sources, StageConfig, TimestampConfig};
 use crate::error::{CompileError, Fault};
+use crate::inspect::Inspector;
 use crate::limits::Limits;
 use crate::program::{Names, Op, Reason, ReasonId};
 use crate::registry::Registry;
@@ -78,6 +79,18 @@ impl Stages {
     /// Makes the stages of one pipeline thread.
     pub fn worker(&self) -> Worker {
         Worker::new(Arc::clone(&self.program), self.ops.clone())
+    }
+
+    /// Returns the same stages, each of which tells what it does to a record. They share their metrics
+    /// with these.
+    #[must_use]
+    pub fn inspected(&self, inspector: &Arc<dyn Inspector>) -> Self {
+        let ops = self.ops.iter();
+        Self {
+            program: Arc::clone(&self.program),
+            ops: ops.map(|op| op.inspected(inspector)).collect(),
+            registry: Arc::clone(&self.registry),
+        }
     }
 
     /// Returns the metrics that the workers make of lines.

@@ -23,6 +23,7 @@ mod draft;
 mod error;
 mod go;
 mod group;
+mod inspect;
 mod interner;
 mod json;
 mod limits;
@@ -42,6 +43,7 @@ pub use config::{
     TenantConfig, TimestampConfig, TruncateConfig,
 };
 pub use error::CompileError;
+pub use inspect::{Change, Fate, Inspector};
 pub use limits::Limits;
 pub use pattern::rewrite as go_regex;
 pub use registry::{Registry, Sample, SampleValue, Series};

@@ -7,6 +7,7 @@ use tailwater_record::{FileId, LabelSet, TimestampNs};
 
 use crate::draft::{Buffers, Draft, Slot, Value};
 use crate::group::{Group, Groups};
+use crate::inspect::Inspected;
 use crate::interner::{Interner, Memo};
 use crate::registry::Registry;
 use crate::stage;
@@ -39,6 +40,11 @@ impl Names {
 
     pub(crate) fn len(&self) -> usize {
         self.slots.len()
+    }
+
+    /// Returns all names with their slots, in no particular order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, Slot)> {
+        self.slots.iter().map(|(name, slot)| (&**name, *slot))
     }
 }
 
@@ -148,6 +154,8 @@ pub(crate) enum Op {
     EventLogMessage(stage::eventlogmessage::EventLogMessage),
     GeoIp(stage::geoip::GeoIp),
     Truncate(stage::truncate::Truncate),
+    /// Another one, looked at.
+    Inspected(Box<Inspected>),
 }
 
 impl Op {
@@ -183,16 +191,33 @@ impl Op {
             Self::GeoIp(stage) => stage.apply(draft, shop),
             Self::Truncate(stage) => stage.apply(draft),
             Self::EventLogMessage(stage) => return stage.apply(draft, shop),
+            Self::Inspected(stage) => return stage.apply(draft, shop),
         }
         Flow::Next
     }
 
+    /// Itself, or the one that is looked at.
+    fn inner(&self) -> &Self {
+        if let Self::Inspected(inspected) = self {
+            return &inspected.op;
+        }
+        self
+    }
+
+    fn inner_mut(&mut self) -> &mut Self {
+        if let Self::Inspected(inspected) = self {
+            return &mut inspected.op;
+        }
+        self
+    }
+
     /// The groups that it holds, if it is an operation that holds any.
     fn groups_mut(&mut self) -> Option<&mut Groups> {
-        if let Self::CriJoin(stage) = self {
+        let op = self.inner_mut();
+        if let Self::CriJoin(stage) = op {
             return Some(&mut stage.groups);
         }
-        if let Self::Multiline(stage) = self {
+        if let Self::Multiline(stage) = op {
             return Some(&mut stage.groups);
         }
         None
@@ -200,10 +225,10 @@ impl Op {
 
     /// The groups that it holds, if it is an operation that holds any.
     pub(crate) fn groups(&self) -> Option<&Groups> {
-        if let Self::CriJoin(stage) = self {
+        if let Self::CriJoin(stage) = self.inner() {
             return Some(&stage.groups);
         }
-        if let Self::Multiline(stage) = self {
+        if let Self::Multiline(stage) = self.inner() {
             return Some(&stage.groups);
         }
         None
@@ -211,33 +236,33 @@ impl Op {
 
     /// Says whether lines count in the registry.
     pub(crate) fn set_metrics(&mut self, are_counted: bool) {
-        if let Self::Metrics(stage) = self {
+        if let Self::Metrics(stage) = self.inner_mut() {
             stage.are_counted = are_counted;
         }
-        if let Self::Truncate(stage) = self {
+        if let Self::Truncate(stage) = self.inner_mut() {
             stage.are_counted = are_counted;
         }
-        if let Self::Limit(stage) = self {
+        if let Self::Limit(stage) = self.inner_mut() {
             stage.set_metrics(are_counted);
         }
     }
 
     /// Gives it the registry that all operations share, once that is complete.
     pub(crate) fn share_registry(&mut self, registry: &Arc<Registry>) {
-        if let Self::Metrics(stage) = self {
+        if let Self::Metrics(stage) = self.inner_mut() {
             stage.registry = Arc::clone(registry);
         }
-        if let Self::Limit(stage) = self {
+        if let Self::Limit(stage) = self.inner_mut() {
             stage.registry = Arc::clone(registry);
         }
-        if let Self::Truncate(stage) = self {
+        if let Self::Truncate(stage) = self.inner_mut() {
             stage.registry = Arc::clone(registry);
         }
     }
 
     /// Releases the groups whose last line is too long ago.
     pub(crate) fn expire(&mut self, now: TimestampNs, released: &mut Vec<Group>) {
-        if let Self::Multiline(stage) = self {
+        if let Self::Multiline(stage) = self.inner_mut() {
             stage.expire(now, released);
         }
     }
@@ -247,7 +272,7 @@ impl Op {
         if let Some(groups) = self.groups_mut() {
             groups.release_where(|key| key.file == file, released);
         }
-        if let Self::Timestamp(stage) = self {
+        if let Self::Timestamp(stage) = self.inner_mut() {
             stage.forget(file);
         }
     }
@@ -257,7 +282,7 @@ impl Op {
         if let Some(groups) = self.groups_mut() {
             groups.forget(file);
         }
-        if let Self::Timestamp(stage) = self {
+        if let Self::Timestamp(stage) = self.inner_mut() {
             stage.forget(file);
         }
     }
@@ -267,7 +292,7 @@ impl Op {
         if let Some(groups) = self.groups_mut() {
             groups.hand_over(from, to);
         }
-        if let Self::Timestamp(stage) = self {
+        if let Self::Timestamp(stage) = self.inner_mut() {
             stage.hand_over(from, to);
         }
     }

@@ -14,6 +14,7 @@ mod extracting;
 mod geoip;
 mod holding;
 mod hostile;
+mod inspecting;
 mod labeling;
 mod matching;
 mod metrics;
