@@ -1,5 +1,6 @@
 //! Starting, reloading and stopping the whole.
 
+use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +19,7 @@ use crate::config::EngineConfig;
 use crate::desk::{Desk, NEXT_BATCH};
 use crate::lanes::Lanes;
 use crate::outlet::Outlet;
-use crate::pipeline::{Control, Pipeline, Replay};
+use crate::pipeline::{Control, Inlet, Pipeline, Replay};
 use crate::queue::Budget;
 use crate::route::Plan;
 use crate::stage_metrics::StageMetrics;
@@ -51,6 +52,24 @@ impl StartError {
 pub struct Stopped {
     /// Records that were read and not acked: they are read again after the next start.
     pub unacked_records: u64,
+}
+
+/// Told when a stream that [`Engine::start_reading`] reads has come to its end.
+#[derive(Debug)]
+pub struct StreamEnd(tokio::sync::oneshot::Receiver<io::Result<()>>);
+
+impl StreamEnd {
+    /// Waits until nothing follows, and all of it is sealed.
+    ///
+    /// # Errors
+    /// The stream could not be read further.
+    ///
+    /// # Cancel safety
+    /// It can be awaited again until it has returned.
+    pub async fn wait(&mut self) -> io::Result<()> {
+        let gone = || Err(io::Error::other("the thread that reads it is gone"));
+        (&mut self.0).await.unwrap_or_else(|_| gone())
+    }
 }
 
 /// A running engine. Its threads end with [`Engine::shutdown`].
@@ -112,6 +131,40 @@ impl Engine {
         journal: Journal,
         storage: Option<Arc<dyn Storage>>,
     ) -> Result<Self, StartError> {
+        let (mut engine, plan, replay) = Self::prepare(config, store, journal, storage)?;
+        engine.start_workers(&plan, &replay)?;
+        Ok(engine)
+    }
+
+    /// Starts an engine that reads a stream, such as the standard input, in place of the files of its
+    /// first source, through the stages of that: each line once, without those that are empty. Nothing
+    /// is read while a sink has no room. Positions are not kept; what a stop finds read is sent. The
+    /// configuration stays what it is.
+    ///
+    /// # Errors
+    /// As [`Engine::start`].
+    ///
+    /// # Panics
+    /// As [`Engine::start`].
+    pub fn start_reading(
+        config: &EngineConfig,
+        store: PositionStore,
+        journal: Journal,
+        stream: File,
+    ) -> Result<(Self, StreamEnd), StartError> {
+        let (mut engine, plan, _) = Self::prepare(config, store, journal, None)?;
+        let (ended, end) = tokio::sync::oneshot::channel();
+        engine.start_inlet(plan, stream, ended)?;
+        Ok((engine, StreamEnd(end)))
+    }
+
+    /// Starts everything but the threads that read.
+    fn prepare(
+        config: &EngineConfig,
+        store: PositionStore,
+        journal: Journal,
+        storage: Option<Arc<dyn Storage>>,
+    ) -> Result<(Self, Plan, Replay), StartError> {
         let books = crate::books::Books::default();
         books.restore(store.notes());
         let mut next_batch = store.note(NEXT_BATCH).map_or(1, number);
@@ -147,7 +200,7 @@ impl Engine {
         let checkpointer =
             Checkpointer::start(Arc::clone(&desk), journal, config.checkpoint_interval)
                 .map_err(|source| StartError::new("the thread that writes positions", source))?;
-        let mut engine = Self {
+        let engine = Self {
             workers: Vec::new(),
             checkpointer,
             lanes,
@@ -163,8 +216,7 @@ impl Engine {
         engine.publish_outlets();
         engine.publish_stages(config);
         let plan = Plan::new(config, engine.lanes.ends().to_vec());
-        engine.start_workers(&plan, &replay)?;
-        Ok(engine)
+        Ok((engine, plan, replay))
     }
 
     /// Returns the view for the admin server.
@@ -290,6 +342,55 @@ impl Engine {
         Ok(())
     }
 
+    fn start_inlet(
+        &mut self,
+        plan: Plan,
+        stream: File,
+        ended: tokio::sync::oneshot::Sender<io::Result<()>>,
+    ) -> Result<(), StartError> {
+        let failed = |source| StartError::new("the thread that reads the stream", source);
+        let (control, receiver) = channel();
+        let link = Link {
+            control: Mutex::new(control),
+            waker: Waker::new().map_err(failed)?,
+            tailing: Arc::default(),
+        };
+        self.budget.set_wakers(vec![link.waker.clone()]);
+        let inlet = Inlet::new(
+            plan,
+            Arc::clone(&self.handle.desk),
+            receiver,
+            link.waker.clone(),
+            &link.tailing,
+            stream,
+            ended,
+        );
+        self.handle.links = Arc::new(vec![link]);
+        let thread = std::thread::Builder::new().name("pipeline".into());
+        self.workers
+            .push(thread.spawn(|| inlet.run()).map_err(failed)?);
+        Ok(())
+    }
+
+    /// Waits until everything that was sealed is delivered or counted as lost, however long that takes.
+    ///
+    /// # Cancel safety
+    /// It can be called again.
+    pub async fn delivered(&self) {
+        for outlet in self.handle.outlets() {
+            loop {
+                let changed = outlet.changed.notified();
+                tokio::pin!(changed);
+                // From here on no change is missed.
+                changed.as_mut().enable();
+                if outlet.queue.is_empty_in_memory() {
+                    break;
+                }
+                changed.await;
+            }
+        }
+    }
+
     /// Tells every pipeline thread something and waits for the answers, off the runtime.
     async fn tell_all(&self, control: impl Fn(std::sync::mpsc::SyncSender<()>) -> Control) {
         let (answer, answers) = sync_channel(self.handle.links.len());
@@ -359,6 +460,7 @@ impl EngineHandle {
         Status {
             stages: stages.snapshot(now),
             stage_drops_by_label: stages.dropped_by_label(),
+            stage_truncated: stages.truncated(),
             books: self.desk.books.snapshot(),
             sinks: self.sink_statuses(),
             files: Vec::new(),

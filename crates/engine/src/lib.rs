@@ -32,7 +32,7 @@ pub use config::{
     EngineConfig, GiveUp, Keep, Policy, RateLimit, ReadFrom, SinkConfig, SourceConfig,
     TailingConfig, Then, WhenExceeded, WhenFull,
 };
-pub use engine::{Engine, EngineHandle, StartError, Stopped};
+pub use engine::{Engine, EngineHandle, StartError, Stopped, StreamEnd};
 pub use status::{
     CheckpointStatus, DeadLetterStatus, FileStatus, SinkState, SinkStatus, SpillStatus, Status,
     TailingStatus,

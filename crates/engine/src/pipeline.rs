@@ -3,6 +3,7 @@
 mod archives;
 mod held;
 mod inherit;
+mod inlet;
 mod lane;
 mod replay;
 mod routing;
@@ -18,6 +19,7 @@ use tailwater_failpoint::failpoint;
 use tailwater_record::CursorId;
 use tailwater_tailer::{Change, Chunk, FrameStats, Framer, Now, ReadBuffer, Step, Tailer, Waker};
 
+pub(crate) use self::inlet::Inlet;
 use self::lane::{Gate, Lane, Seal, Stamps, Taken, enter_stats};
 pub(crate) use self::replay::Replay;
 use self::slot::{Place, Slot};

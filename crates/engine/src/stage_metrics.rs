@@ -41,6 +41,14 @@ impl StageMetrics {
         merged.into_values().collect()
     }
 
+    /// Returns how many lines `truncate` has cut, and how many bytes it has cut off.
+    pub(crate) fn truncated(&self) -> (u64, u64) {
+        let all = self.0.iter().map(|stages| stages.truncated());
+        all.fold((0, 0), |(lines, bytes), (more_lines, more_bytes)| {
+            (lines + more_lines, bytes + more_bytes)
+        })
+    }
+
     /// Returns the lines that `limit` has dropped, by the name and the value of its label.
     pub(crate) fn dropped_by_label(&self) -> BTreeMap<(String, String), u64> {
         let mut merged = BTreeMap::new();

@@ -41,6 +41,8 @@ pub struct Status {
     pub stages: Vec<Sample>,
     /// Lines that a `limit` stage has dropped, by the name and the value of its label.
     pub stage_drops_by_label: BTreeMap<(String, String), u64>,
+    /// Lines that `truncate` stages have cut, and the bytes they have cut off.
+    pub stage_truncated: (u64, u64),
 }
 
 /// How a sink is doing.

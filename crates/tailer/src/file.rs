@@ -213,6 +213,17 @@ impl<'b> Chunk<'b> {
         }
     }
 
+    /// Makes a chunk of bytes that no file holds, `offset` bytes after the first one of their stream.
+    pub fn of_stream(bytes: &'b [u8], offset: u64, end: ChunkEnd) -> Self {
+        Self {
+            all: bytes,
+            window: 0,
+            offset,
+            end,
+            is_at_end: end == ChunkEnd::Finished,
+        }
+    }
+
     /// Returns the bytes from the cursor on.
     pub fn bytes(&self) -> &'b [u8] {
         self.all.get(self.window..).unwrap_or_default()

@@ -21,8 +21,11 @@ pub mod watch;
 pub use archive::{ArchiveRules, Compression, Damage};
 pub use directory::{TailId, is_remote, mount_table};
 pub use discover::{Age, is_rotated_name};
-pub use file::{Chunk, Cursor, ReadBuffer, Step, TailedFile};
-pub use frame::{Cut, Encoding, FrameConfig, FrameState, FrameStats, Framer, OverLimit};
+pub use file::{CHUNK_BYTES, Chunk, Cursor, ReadBuffer, Step, TailedFile};
+pub use frame::{
+    ChunkEnd, Cut, Encoding, FrameConfig, FrameState, FrameStats, Framer, OverLimit,
+    ResolvedEncoding,
+};
 pub use open::AllowedRoots;
 pub use pattern::{PatternError, Patterns};
 pub use tailer::{

@@ -73,10 +73,29 @@ impl Waker {
         rustix::io::write(&*self.0, &1_u64.to_ne_bytes()).ok();
     }
 
+    /// Waits until it is used, a descriptor has something to read, or the timeout is over; returns
+    /// whether the descriptor has, or has come to its end.
+    pub fn wait_for(&self, input: Option<BorrowedFd<'_>>, timeout: Option<Duration>) -> bool {
+        let mut descriptors = vec![PollFd::new(&*self.0, PollFlags::IN)];
+        descriptors.extend(input.map(|input| PollFd::from_borrowed_fd(input, PollFlags::IN)));
+        // An interrupted wait is a short wait: the caller looks at the clock anyway.
+        let is_heard = poll(&mut descriptors, timeout.map(timespec).as_ref()).is_ok();
+        self.clear();
+        let input = descriptors.get(1);
+        is_heard && input.is_some_and(|input| !input.revents().is_empty())
+    }
+
     fn clear(&self) {
         let mut counter = [0_u8; 8];
         // It fails only where nobody woke the thread.
         rustix::io::read(&*self.0, &mut counter).ok();
+    }
+}
+
+fn timespec(timeout: Duration) -> Timespec {
+    Timespec {
+        tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(timeout.subsec_nanos()),
     }
 }
 
@@ -156,12 +175,8 @@ impl Watch {
         if let Some(descriptor) = inotify {
             descriptors.push(PollFd::from_borrowed_fd(descriptor, PollFlags::IN));
         }
-        let timeout = timeout.map(|timeout| Timespec {
-            tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: i64::from(timeout.subsec_nanos()),
-        });
         // An interrupted wait is a short wait: the caller looks at the clock anyway.
-        poll(&mut descriptors, timeout.as_ref()).ok();
+        poll(&mut descriptors, timeout.map(timespec).as_ref()).ok();
         self.waker.clear();
     }
 

@@ -9,7 +9,7 @@ use super::lane::Seal;
 use super::{Pipeline, now};
 
 /// How often open groups are looked at, whose time may be over.
-const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 impl Pipeline {
     /// Returns when open groups must be looked at again.
