@@ -7,7 +7,7 @@ mod job;
 use tailwater_yaml::{Checker, KeyPath, Node};
 
 use crate::flags::Flags;
-use crate::load::line_of;
+use crate::load::{Host, line_of};
 use crate::model::{Client, Config, Server};
 use crate::relabel::Rule;
 
@@ -45,6 +45,7 @@ pub(crate) fn check(
     tree: &Node,
     config: &Config,
     flags: &Flags,
+    host: &Host,
 ) -> Checked {
     let mut notes = Notes {
         tree,
@@ -53,7 +54,8 @@ pub(crate) fn check(
     check_server(checker, &mut notes, &config.server);
     check_rest(checker, &mut notes, config);
     let clients = client::check_all(checker, &mut notes, config, flags);
-    let rules = job::check_all(checker, &mut notes, &config.scrape_configs);
+    let is_stdin = config.target_config.stdin.unwrap_or(false);
+    let rules = job::check_all(checker, &mut notes, &config.scrape_configs, is_stdin, host);
     Checked {
         clients,
         rules,
@@ -106,7 +108,7 @@ fn check_server(checker: &mut Checker<'_>, notes: &mut Notes<'_>, server: &Serve
 
 /// Says what of the server has no effect.
 fn note_server(notes: &mut Notes<'_>, path: &KeyPath, server: &Server) {
-    let ignored: [(&str, bool, &str); 9] = [
+    let without_effect: [(&str, bool, &str); 3] = [
         (
             "profiling_enabled",
             server.profiling_enabled == Some(true),
@@ -122,41 +124,14 @@ fn note_server(notes: &mut Notes<'_>, path: &KeyPath, server: &Server) {
             server.register_instrumentation == Some(false),
             "metrics are served all the same",
         ),
-        (
-            "http_listen_conn_limit",
-            server.http_listen_conn_limit.is_some(),
-            NO_EFFECT,
-        ),
-        (
-            "http_listen_network",
-            server.http_listen_network.is_some(),
-            NO_EFFECT,
-        ),
-        (
-            "http_server_read_timeout",
-            server.http_server_read_timeout.is_some(),
-            NO_EFFECT,
-        ),
-        (
-            "http_server_write_timeout",
-            server.http_server_write_timeout.is_some(),
-            NO_EFFECT,
-        ),
-        (
-            "http_server_idle_timeout",
-            server.http_server_idle_timeout.is_some(),
-            NO_EFFECT,
-        ),
-        (
-            "log_request_headers",
-            server.log_request_headers.is_some(),
-            NO_EFFECT,
-        ),
     ];
-    for (key, is_given, what) in ignored {
+    for (key, is_given, what) in without_effect {
         if is_given {
             notes.add(&path.key(key), what);
         }
+    }
+    for key in server.ignored_keys() {
+        notes.add(&path.key(key), NO_EFFECT);
     }
 }
 

@@ -15,6 +15,9 @@ const DEFAULT_PORT: u16 = 80;
 /// Where Promtail keeps positions where the configuration does not say.
 const DEFAULT_POSITIONS: &str = "/var/log/positions.yaml";
 
+/// What is no file of positions, and as good as one that is not there.
+const NO_POSITIONS: &str = "/dev/null";
+
 /// Promtail's rate and burst of lines where the configuration does not say.
 const DEFAULT_RATE: u32 = 10_000;
 
@@ -107,9 +110,16 @@ fn put_positions(top: &mut Map, config: &Config) {
         .filename
         .as_deref()
         .unwrap_or(DEFAULT_POSITIONS);
-    top.comment("Promtail's positions file is read once, at the first start, and never written.");
-    top.text("data_dir", &format!("{file}.tailwater"));
-    top.text("import_positions", file);
+    // Written so to have no positions, mostly in dry runs.
+    if file == NO_POSITIONS {
+        top.text("data_dir", &format!("{file}.tailwater"));
+    } else {
+        top.comment(
+            "Promtail's positions file is read once, at the first start, and never written.",
+        );
+        top.text("data_dir", &format!("{file}.tailwater"));
+        top.text("import_positions", file);
+    }
     if let Some(timeout) = config.server.graceful_shutdown_timeout {
         top.plain("shutdown_timeout", at_least_10ms(timeout));
     }

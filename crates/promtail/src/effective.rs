@@ -53,6 +53,12 @@ pub fn effective_config(loaded: &Loaded) -> String {
     top.into_doc().render()
 }
 
+/// Writes each client as it is used, as [`effective_config`] does.
+pub fn effective_clients(loaded: &Loaded) -> Vec<String> {
+    let clients = loaded.clients.iter();
+    clients.map(|known| client(known).render()).collect()
+}
+
 fn shown(map: &mut Map, key: &str, value: &str) {
     map.put(key, Doc::Scalar(text(value, Purpose::Shown)));
 }

@@ -24,7 +24,7 @@ mod relabel;
 mod targets;
 
 pub use convert::{Native, convert};
-pub use effective::effective_config;
+pub use effective::{effective_clients, effective_config};
 pub use flags::{FlagError, Flags, is_promtail_flag};
-pub use load::{Host, Loaded, is_promtail, load, load_text};
+pub use load::{GlobCheck, Host, Loaded, is_promtail, load, load_text};
 pub use targets::{DropReason, Dropped, Target, Targets, Watched};

@@ -24,7 +24,12 @@ pub struct Host {
     pub variables: HashMap<String, String>,
     /// The name of the machine, for `__host__`, where `HOSTNAME` is not set.
     pub name: String,
+    /// Says what is wrong with a glob of files; without it, every glob is taken.
+    pub glob_check: Option<GlobCheck>,
 }
+
+/// Says what is wrong with a glob of files, if anything is.
+pub type GlobCheck = fn(&str) -> Result<(), String>;
 
 impl std::fmt::Debug for Host {
     /// Shows no variable: any may be secret.
@@ -35,6 +40,14 @@ impl std::fmt::Debug for Host {
 }
 
 impl Host {
+    /// Returns whether files can be found by a glob.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn check_glob(&self, glob: &str) -> Result<(), String> {
+        self.glob_check.map_or(Ok(()), |check| check(glob))
+    }
+
     /// Returns the name that `__host__` is compared with.
     pub(crate) fn hostname(&self) -> &str {
         let variable = self.variables.get("HOSTNAME").map(String::as_str);
@@ -185,7 +198,7 @@ pub fn load_text(
         }
     };
     let ignored = flags::apply(flags, &mut config);
-    let result = check::check(&mut checker, &tree, &config, flags);
+    let result = check::check(&mut checker, &tree, &config, flags, host);
     let found = checker.into_found();
     if !found.is_empty() {
         return Err(fail(found));

@@ -5,7 +5,7 @@ mod file_sd;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::load::Loaded;
+use crate::load::{Host, Loaded};
 use crate::model::{Pairs, ScrapeConfig, StaticConfig};
 use crate::relabel::{self, Labels};
 
@@ -13,6 +13,9 @@ pub(crate) use file_sd::is_file_pattern;
 
 /// How often the files of `file_sd_configs` are read again where the configuration does not say.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(300);
+
+/// What the standard input is called where a file has its path.
+const STDIN_PATH: &str = "/dev/stdin";
 
 /// The address of a static target that names none.
 const DEFAULT_ADDRESS: &str = "localhost";
@@ -41,6 +44,8 @@ pub enum DropReason {
     WrongHost,
     /// It has no `__path__`.
     NoPath,
+    /// Its `__path__` or `__path_exclude__` is no glob that files can be found by.
+    BadPath,
     /// The job has it already.
     Exists,
 }
@@ -52,6 +57,7 @@ impl DropReason {
             Self::Dropped => "dropped",
             Self::WrongHost => "wrong_host",
             Self::NoPath => "no_path",
+            Self::BadPath => "error",
             Self::Exists => "exists",
         }
     }
@@ -66,6 +72,15 @@ pub struct Dropped {
     pub reason: DropReason,
     /// Its labels as they were discovered, by name.
     pub labels: Vec<(String, String)>,
+}
+
+impl Dropped {
+    /// Returns the value of a label, as it was discovered.
+    pub fn label(&self, name: &str) -> Option<&str> {
+        let mut labels = self.labels.iter();
+        let found = labels.find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str())
+    }
 }
 
 /// All targets at one time.
@@ -98,7 +113,15 @@ struct Group {
 
 impl Loaded {
     /// Reads the files of targets and resolves all targets now.
+    ///
+    /// With [`Loaded::is_stdin`], the standard input is the only one.
     pub fn targets(&self) -> Targets {
+        if self.is_stdin() {
+            return Targets {
+                targets: vec![self.stdin()],
+                ..Targets::default()
+            };
+        }
         let mut found = Targets::default();
         let jobs = self.config.scrape_configs.iter().zip(&self.rules);
         for (index, (job, rules)) in jobs.enumerate() {
@@ -106,7 +129,7 @@ impl Loaded {
                 job: index,
                 job_name: job.job_name.as_deref().unwrap_or_default(),
                 rules,
-                hostname: self.host.hostname(),
+                host: &self.host,
                 known: BTreeSet::new(),
                 found: &mut found,
             };
@@ -115,8 +138,33 @@ impl Loaded {
         found
     }
 
+    /// Returns the standard input as a target: the first job's labels, all of its static targets together.
+    fn stdin(&self) -> Target {
+        let job = self.config.scrape_configs.first();
+        let mut labels = Labels::new();
+        for config in job.iter().flat_map(|job| &job.static_configs) {
+            let own = config.labels.0.iter();
+            labels.extend(own.filter(|(name, _)| !name.starts_with("__")).cloned());
+        }
+        if labels.is_empty() {
+            labels.insert("job".to_owned(), "stdin".to_owned());
+            labels.insert("hostname".to_owned(), self.host.hostname().to_owned());
+        }
+        let name = job.and_then(|job| job.job_name.clone());
+        Target {
+            job: 0,
+            job_name: name.unwrap_or_else(|| "stdin".to_owned()),
+            path: STDIN_PATH.to_owned(),
+            exclude: String::new(),
+            labels: labels.into_iter().collect(),
+        }
+    }
+
     /// Returns which files [`Loaded::targets`] reads, and how often they are to be read again.
     pub fn watched(&self) -> Vec<Watched> {
+        if self.is_stdin() {
+            return Vec::new();
+        }
         let jobs = self.config.scrape_configs.iter();
         let lists = jobs.flat_map(|job| &job.file_sd_configs);
         let watched = lists.map(|list| Watched {
@@ -136,7 +184,7 @@ struct Resolver<'a> {
     job: usize,
     job_name: &'a str,
     rules: &'a [relabel::Rule],
-    hostname: &'a str,
+    host: &'a Host,
     /// Targets of this job.
     known: BTreeSet<Identity>,
     found: &'a mut Targets,
@@ -168,13 +216,17 @@ impl Resolver<'_> {
             return self.drop(DropReason::Dropped, discovered);
         };
         let get = |name: &str| labels.get(name).map(String::as_str);
-        if get("__host__").is_some_and(|host| host != self.hostname) {
+        if get("__host__").is_some_and(|host| host != self.host.hostname()) {
             return self.drop(DropReason::WrongHost, discovered);
         }
         let Some(path) = get("__path__").map(str::to_owned) else {
             return self.drop(DropReason::NoPath, discovered);
         };
         let exclude = get("__path_exclude__").unwrap_or_default().to_owned();
+        let is_bad = |glob: &str| !glob.is_empty() && self.host.check_glob(glob).is_err();
+        if is_bad(&path) || is_bad(&exclude) {
+            return self.drop(DropReason::BadPath, discovered);
+        }
         let kept = labels
             .into_iter()
             .filter(|(name, _)| !name.starts_with("__"));

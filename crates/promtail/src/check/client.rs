@@ -93,6 +93,7 @@ fn check(checker: &mut Checker<'_>, notes: &mut Notes<'_>, path: &KeyPath, clien
     check_credentials(checker, path, client);
     check_foreign(checker, path, client);
     check_headers(notes, checker, path, client);
+    check_tls_versions(notes, checker, path, client);
     let ignored = [
         (
             "follow_redirects",
@@ -153,9 +154,8 @@ fn check_foreign(checker: &mut Checker<'_>, path: &KeyPath, client: &Client) {
     let basic = client.basic_auth.as_ref();
     let tls = &client.tls_config;
     let is_set = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
-    let tls13 = |version: &Option<String>| version.as_deref() == Some("TLS13");
     let authorization = client.authorization.as_ref();
-    let foreign: [(&str, bool, &str); 16] = [
+    let foreign: [(&str, bool, &str); 15] = [
         ("oauth2", client.oauth2.is_some(), AS_PROXY),
         (
             "proxy_connect_header",
@@ -203,16 +203,57 @@ fn check_foreign(checker: &mut Checker<'_>, path: &KeyPath, client: &Client) {
             is_set(&tls.server_name),
             "use a name in `url` that the certificate holds, in `/etc/hosts` if need be",
         ),
-        (
-            "tls_config.min_version",
-            tls13(&tls.min_version),
-            "remove it: TLS 1.3 is used with every server that speaks it, else TLS 1.2",
-        ),
     ];
     for (key, is_given, help) in foreign {
         if is_given {
             let message = format!("`{key}` is not in this version");
             checker.fail_key(&path.dotted(key), message, help);
+        }
+    }
+}
+
+/// TLS 1.2 and 1.3 are spoken, the later one where the server does.
+fn check_tls_versions(
+    notes: &mut Notes<'_>,
+    checker: &mut Checker<'_>,
+    path: &KeyPath,
+    client: &Client,
+) {
+    const VERSIONS: [&str; 4] = ["TLS10", "TLS11", "TLS12", "TLS13"];
+    let tls = &client.tls_config;
+    for (key, version) in [
+        ("min_version", &tls.min_version),
+        ("max_version", &tls.max_version),
+    ] {
+        let Some(version) = version.as_deref().filter(|version| !version.is_empty()) else {
+            continue;
+        };
+        let at = path.key("tls_config").key(key);
+        match (key, version) {
+            (_, version) if !VERSIONS.contains(&version) => {
+                let message = format!("`{key}` is no version of TLS");
+                checker.fail_word(&at, message, &VERSIONS);
+            }
+            ("min_version", "TLS13") => checker.fail_key(
+                &at,
+                "`tls_config.min_version` is not in this version",
+                "remove it: TLS 1.3 is used with every server that speaks it, else TLS 1.2",
+            ),
+            ("max_version", "TLS10" | "TLS11") => checker.fail_key(
+                &at,
+                "TLS 1.0 and 1.1 are not spoken",
+                "remove it, and let the server speak TLS 1.2 or 1.3",
+            ),
+            ("min_version", "TLS10" | "TLS11") => {
+                notes.add(&at, "it has no effect: TLS 1.2 is the least that is spoken");
+            }
+            ("max_version", "TLS12") => {
+                notes.add(
+                    &at,
+                    "it has no effect: TLS 1.3 is used with a server that speaks it",
+                );
+            }
+            _ => {}
         }
     }
 }

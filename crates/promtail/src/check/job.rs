@@ -4,6 +4,7 @@ use tailwater_stages::Stages;
 use tailwater_yaml::{Checker, KeyPath, Step};
 
 use super::Notes;
+use crate::load::Host;
 use crate::model::{Decompression, ScrapeConfig};
 use crate::relabel::{self, BadRule, Rule};
 use crate::targets::is_file_pattern;
@@ -46,13 +47,19 @@ pub(super) fn check_all(
     checker: &mut Checker<'_>,
     notes: &mut Notes<'_>,
     jobs: &[ScrapeConfig],
+    is_stdin: bool,
+    host: &Host,
 ) -> Vec<Vec<Rule>> {
     let all = KeyPath::default().key("scrape_configs");
     let mut rules = Vec::new();
     for (index, job) in jobs.iter().enumerate() {
         let path = all.index(index);
         check_name(checker, &path, job, jobs.get(..index).unwrap_or_default());
-        check_kind(checker, notes, &path, job);
+        // With the standard input, targets are not looked at: what matters is the stages.
+        if !is_stdin {
+            check_kind(checker, notes, &path, job);
+            check_globs(checker, &path, job, host);
+        }
         check_files(checker, &path, job);
         check_stages(checker, &path.key("pipeline_stages"), job);
         rules.push(check_rules(checker, &path.key("relabel_configs"), job));
@@ -123,6 +130,24 @@ fn foreign(checker: &mut Checker<'_>, path: &KeyPath, block: &str, way_out: &str
     let help = known.map_or(way_out, |(_, help)| help);
     let message = format!("`{block}` is not in this version");
     checker.fail_key(&path.key(block), message, help);
+}
+
+/// Rules of relabeling may make something else of a path: those are looked at with the targets.
+fn check_globs(checker: &mut Checker<'_>, path: &KeyPath, job: &ScrapeConfig, host: &Host) {
+    if !job.relabel_configs.is_empty() {
+        return;
+    }
+    for (index, config) in job.static_configs.iter().enumerate() {
+        let labels = path.key("static_configs").index(index).key("labels");
+        for name in ["__path__", "__path_exclude__"] {
+            let glob = config.labels.get(name).filter(|glob| !glob.is_empty());
+            if let Some(Err(problem)) = glob.map(|glob| host.check_glob(glob)) {
+                let message = checker.without_variables(&problem);
+                let help = "write an absolute path, in which `*`, `?`, `[a-z]`, `{a,b}` and, as a whole part, `**` stand for names";
+                checker.fail(&labels.key(name), message, help);
+            }
+        }
+    }
 }
 
 fn check_files(checker: &mut Checker<'_>, path: &KeyPath, job: &ScrapeConfig) {

@@ -25,15 +25,16 @@ pub(super) fn sources(
 ) -> Doc {
     let mut names: Vec<String> = Vec::new();
     let mut all = Map::default();
+    // The standard input needs none.
+    let no_job = ScrapeConfig::default();
     if !targets.targets.is_empty() {
         notes.push(format!(
             "lines of more than {MAX_LINE} are cut there; Promtail has no bound, and holds any line in memory"
         ));
     }
     for target in &targets.targets {
-        let Some(job) = loaded.config.scrape_configs.get(target.job) else {
-            continue;
-        };
+        let job = loaded.config.scrape_configs.get(target.job);
+        let job = job.unwrap_or(&no_job);
         let name = unique_name(&target.job_name, &names);
         names.push(name.clone());
         let source = source(loaded, target, job, sinks, &mut |note| {
@@ -51,6 +52,12 @@ fn source(
     sinks: &[String],
     note: &mut dyn FnMut(&str),
 ) -> Doc {
+    if loaded.is_stdin() {
+        note(
+            "it is the standard input, which the native form does not read: `promtail -stdin` does",
+        );
+        return stdin(loaded, target, sinks);
+    }
     let mut source = Map::default();
     source.put("include", native_texts([target.path.as_str()]));
     if !target.exclude.is_empty() {
@@ -71,13 +78,31 @@ fn source(
         source.plain("encoding", encoding);
     }
     put_decompression(&mut source, job);
+    put_way(&mut source, loaded, target, sinks);
+    source.into_doc()
+}
+
+/// Lines of the standard input have no path, and what is said about files does not hold for them.
+fn stdin(loaded: &Loaded, target: &Target, sinks: &[String]) -> Doc {
+    let mut source = Map::default();
+    source.put("include", native_texts([target.path.as_str()]));
+    let labels = target.labels.iter();
+    let labels = labels.map(|(name, value)| (name.as_str(), value.as_str()));
+    source.put("labels", Doc::pairs(labels, Purpose::Native));
+    source.text("path_label", "");
+    source.plain("max_line_bytes", MAX_LINE);
+    put_way(&mut source, loaded, target, sinks);
+    source.into_doc()
+}
+
+/// Puts what becomes of the lines, and where they go.
+fn put_way(source: &mut Map, loaded: &Loaded, target: &Target, sinks: &[String]) {
     if let Some(stages) = stages(loaded, target.job) {
         source.put("stages", stages);
     }
     if sinks.len() > 1 {
         source.put("sinks", native_texts(sinks.iter().map(String::as_str)));
     }
-    source.into_doc()
 }
 
 fn put_decompression(source: &mut Map, job: &ScrapeConfig) {

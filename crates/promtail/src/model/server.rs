@@ -63,6 +63,36 @@ pub(crate) struct Server {
     pub(crate) cluster_validation: Ignored,
 }
 
+/// The names of fields, each with whether it is given.
+macro_rules! presence {
+    ($from:ident: $($key:ident)*) => { [$((stringify!($key), $from.$key.is_some())),*] };
+}
+
+impl Server {
+    /// Returns the keys that are given and have no effect, but for the port of gRPC, which every
+    /// configuration has.
+    pub(crate) fn ignored_keys(&self) -> impl Iterator<Item = &'static str> {
+        let keys = presence!(self:
+            http_listen_network http_listen_conn_limit grpc_listen_network grpc_listen_address
+            grpc_listen_conn_limit tls_cipher_suites tls_min_version grpc_tls_config
+            report_grpc_codes_in_instrumentation_label_enabled http_server_read_timeout
+            http_server_read_header_timeout http_server_write_timeout http_server_idle_timeout
+            http_log_closed_connections_without_response_enabled grpc_server_max_recv_msg_size
+            grpc_server_max_send_msg_size grpc_server_max_concurrent_streams
+            grpc_server_max_connection_idle grpc_server_max_connection_age
+            grpc_server_max_connection_age_grace grpc_server_keepalive_time
+            grpc_server_keepalive_timeout grpc_server_min_time_between_pings
+            grpc_server_ping_without_stream_allowed grpc_server_num_workers
+            grpc_server_stats_tracking_enabled grpc_server_recv_buffer_pools_enabled
+            grpc_collect_max_streams_by_connection log_source_ips_enabled log_source_ips_full
+            log_source_ips_header log_source_ips_regex log_request_headers
+            log_request_at_info_level_enabled log_request_exclude_headers_list cluster_validation
+        );
+        let given = keys.into_iter().filter(|(_, is_given)| *is_given);
+        given.map(|(key, _)| key)
+    }
+}
+
 /// TLS of the HTTP server.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]

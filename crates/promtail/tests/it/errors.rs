@@ -375,3 +375,83 @@ fn secrets_of_a_shown_line_are_hidden() {
         &["did you mean `password`?"],
     );
 }
+
+#[test]
+fn versions_of_tls_that_are_not_spoken_are_refused_and_others_noted() {
+    let client = |tls: &str| {
+        let url = "url: http://loki:3100/loki/api/v1/push";
+        let text = format!("clients: [{{ {url}, tls_config: {{ {tls} }} }}]\n");
+        super::read(&text, &[])
+    };
+    for tls in [
+        "min_version: TLS13",
+        "max_version: TLS11",
+        "max_version: TLS10",
+        "min_version: '1.2'",
+    ] {
+        let key = tls.split(':').next().unwrap();
+        let error = client(tls).unwrap_err().to_string();
+        assert!(error.contains(key) || error.contains("TLS 1.0"), "{error}");
+    }
+    for tls in ["min_version: TLS12", "max_version: TLS13"] {
+        assert!(client(tls).unwrap().notes().is_empty(), "{tls}");
+    }
+    for tls in [
+        "min_version: TLS10",
+        "min_version: TLS11",
+        "max_version: TLS12",
+    ] {
+        let loaded = client(tls).unwrap();
+        assert_eq!(loaded.notes().len(), 1, "{tls}");
+    }
+}
+
+#[test]
+fn a_glob_that_finds_no_files_is_refused_at_its_own_line() {
+    let glob_check = |glob: &str| match glob.strip_prefix('/') {
+        Some(_) => Ok(()),
+        None => Err(format!("`{glob}` is relative")),
+    };
+    let host = tailwater_promtail::Host {
+        glob_check: Some(glob_check),
+        ..super::host()
+    };
+    let text = format!(
+        "{}scrape_configs:\n- job_name: a\n  static_configs:\n  - labels:\n      job: a\n      __path__: logs/*.log\n",
+        super::CLIENT
+    );
+    let path = std::path::Path::new("promtail.yaml");
+    let flags = super::flags(&[]);
+    let error = tailwater_promtail::load_text(&text, Some(path), &flags, &host).unwrap_err();
+    let error = error.to_string();
+    assert!(error.contains("`logs/*.log` is relative"), "{error}");
+    let line = text.lines().count();
+    assert!(error.contains(&format!("promtail.yaml:{line}:")), "{error}");
+    // Where rules make another path of it, the target is looked at in its time.
+    let text = text + "  relabel_configs: [{ source_labels: [job], target_label: x }]\n";
+    let loaded = tailwater_promtail::load_text(&text, Some(path), &flags, &host).unwrap();
+    let targets = loaded.targets();
+    assert!(targets.targets.is_empty());
+    let reasons: Vec<_> = targets
+        .dropped
+        .iter()
+        .map(|dropped| dropped.reason.as_str())
+        .collect();
+    assert_eq!(reasons, ["error"]);
+}
+
+#[test]
+fn keys_of_the_server_that_have_no_effect_are_noted() {
+    let loaded = super::loaded(
+        "server: { grpc_listen_port: 0, grpc_server_max_recv_msg_size: 1, http_listen_conn_limit: 3, log_request_headers: true }\n",
+    );
+    let notes = loaded.notes().join("\n");
+    for key in [
+        "grpc_server_max_recv_msg_size",
+        "http_listen_conn_limit",
+        "log_request_headers",
+    ] {
+        assert!(notes.contains(&format!("`server.{key}`")), "{notes}");
+    }
+    assert!(!notes.contains("grpc_listen_port"), "{notes}");
+}

@@ -38,6 +38,7 @@ fn host() -> Host {
     Host {
         variables: HashMap::from(variables),
         name: "kernel-name".to_owned(),
+        glob_check: None,
     }
 }
 

@@ -96,3 +96,39 @@ fn the_same_target_in_two_jobs_is_two() {
     .targets();
     assert_eq!(found.targets.len(), 2);
 }
+
+#[test]
+fn the_standard_input_is_the_only_target_with_the_labels_of_the_first_job() {
+    let text = "scrape_configs:\n\
+        - job_name: a\n  pipeline_stages: [{ cri: {} }]\n  \
+          static_configs: [{ labels: { job: x, __path__: /nowhere/a } }, { labels: { b: y, filename: z } }]\n\
+        - job_name: b\n  static_configs: [{ labels: { __path__: /nowhere/b } }]\n";
+    let native = super::native(&format!("{}{text}", super::CLIENT), &["-stdin"]).text;
+    assert!(
+        native.contains("include: [/dev/stdin]") || native.contains("- /dev/stdin"),
+        "{native}"
+    );
+    assert!(!native.contains("/nowhere"), "{native}");
+    for written in ["job: x", "b: y", "filename: z", "path_label: ''", "cri: {}"] {
+        let as_json = written.replace("''", "\"\"");
+        assert!(
+            native.contains(written) || native.contains(&as_json),
+            "{written}\n{native}"
+        );
+    }
+}
+
+#[test]
+fn the_standard_input_needs_no_job_and_no_files() {
+    for text in [
+        "",
+        "scrape_configs: [{ job_name: stages, pipeline_stages: [{ docker: {} }] }]\n",
+    ] {
+        let loaded = super::read(&format!("{}{text}", super::CLIENT), &["-stdin"]).unwrap();
+        let targets = loaded.targets().targets;
+        let labels = targets.first().map(|target| target.labels.clone()).unwrap();
+        let expected = [("hostname", "web-1"), ("job", "stdin")];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(labels, expected);
+    }
+}
