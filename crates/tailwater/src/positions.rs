@@ -30,7 +30,7 @@ use crate::config::{self, Config, ImportConfig};
 use crate::exit::{Failure, Hint};
 use crate::run;
 use import::Known;
-pub(crate) use look::stored_copy;
+pub(crate) use look::{copy, stored_copy};
 pub(crate) use start::import_at_start;
 
 /// What to do with positions.

@@ -2,6 +2,10 @@
 //!
 //! What Promtail's file says is converted, and only the native text is run.
 
+mod dry_run;
+mod inspect;
+pub(crate) mod modes;
+
 use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
 use std::path::Path;
@@ -9,6 +13,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tailwater_promtail::{Flags, Host, Loaded, Native, Targets};
+
+use tailwater_tailer::Patterns;
 
 use crate::config::{self, Config, ConfigError};
 use crate::exit::Failure;
@@ -56,26 +62,12 @@ pub fn main(arguments: &[OsString]) -> Result<(), Failure> {
         }
         return print("Valid config file! No syntax issues found\n");
     }
-    refuse_other_modes(&flags, &loaded)?;
     if flags.print_config_stderr {
         let shown = tailwater_promtail::effective_config(&loaded);
         // Nothing is left to tell where the terminal is gone.
         std::io::stderr().lock().write_all(shown.as_bytes()).ok();
     }
     crate::run::run_from(Origin::Promtail(flags), None)
-}
-
-/// These take the lines elsewhere than a run does.
-fn refuse_other_modes(flags: &Flags, loaded: &Loaded) -> Result<(), Failure> {
-    let modes = [
-        ("-dry-run", flags.dry_run),
-        ("-inspect", flags.inspect),
-        ("-stdin", loaded.is_stdin()),
-    ];
-    match modes.iter().find(|(_, is_asked)| *is_asked) {
-        Some((mode, _)) => Err(Failure::Usage(format!("`{mode}` is not in this version"))),
-        None => Ok(()),
-    }
 }
 
 fn print(text: &str) -> Result<(), Failure> {
@@ -89,7 +81,13 @@ pub(crate) fn host() -> Host {
     Host {
         variables: config::environment(),
         name: name.trim().to_owned(),
+        glob_check: Some(check_glob),
     }
+}
+
+fn check_glob(glob: &str) -> Result<(), String> {
+    let checked = Patterns::new(&[glob.to_owned()], &[]);
+    checked.map(drop).map_err(|error| error.to_string())
 }
 
 /// `tailwater convert`: prints the native text of Promtail's configuration.
@@ -134,10 +132,14 @@ pub(crate) fn announce(loaded: &Loaded) {
     let targets = loaded.targets();
     for dropped in &targets.dropped {
         let reason = dropped.reason.as_str();
-        tracing::warn!(job = dropped.job_name, reason, "target not followed");
+        let path = dropped.label("__path__");
+        tracing::warn!(job = dropped.job_name, path, reason, "target not followed");
     }
     for error in &targets.unreadable {
         tracing::error!(error, "file of targets cannot be used");
+    }
+    if targets.targets.is_empty() {
+        tracing::warn!("no target is followed: nothing is read until there is one");
     }
 }
 
@@ -168,15 +170,27 @@ pub(crate) fn config_of(
         );
         return Err(ConfigError::new(&name, &what, "correct that file"));
     }
-    if targets.targets.is_empty() {
-        let what = format!("no target is followed\n{}", warnings(&targets).join("\n"));
-        let hint = "give a job a `static_configs` with a `__path__` that is on this machine";
-        return Err(ConfigError::new(&name, what.trim_end(), hint));
-    }
     let Native { text, .. } = tailwater_promtail::convert(loaded, &targets);
     // Variables were expanded before, if at all, and dollar signs are written so that none is left.
     let variables = std::collections::HashMap::new();
-    config::parse(&text, &format!("{name}, converted"), data_dir, &variables)
+    let mut config = config::parse(&text, &format!("{name}, converted"), data_dir, &variables)?;
+    if loaded.flags().inspect {
+        inspect::inspect(&mut config);
+    }
+    Ok(config)
+}
+
+/// Writes control characters, but for tabs and newlines, so that they do nothing to a terminal.
+fn harmless(text: &str) -> String {
+    let mut harmless = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() && !"\t\n".contains(character) {
+            harmless.extend(character.escape_default());
+        } else {
+            harmless.push(character);
+        }
+    }
+    harmless
 }
 
 /// Waits until the files of targets say something else.

@@ -47,7 +47,7 @@ pub(crate) enum Origin {
 
 impl Origin {
     /// Loads the configuration for the first time: without the files of targets that cannot be used.
-    fn load_first(&self) -> Result<Config, ConfigError> {
+    pub(crate) fn load_first(&self) -> Result<Config, ConfigError> {
         match (self.promtail(), self) {
             (Some(loaded), Self::File { data_dir, .. }) => {
                 promtail::config_of(&loaded?, data_dir.as_deref(), Unusable::IsLeftOut)
@@ -112,6 +112,11 @@ pub fn run(
 /// # Errors
 /// As [`run`].
 pub(crate) fn run_from(origin: Origin, level: Option<RawLogLevel>) -> Result<(), Failure> {
+    if let Some(loaded) = origin.promtail().transpose()?
+        && promtail::modes::is_asked(&loaded)
+    {
+        return promtail::modes::run(&loaded, &origin, level);
+    }
     let config = origin.load_first()?;
     start_log(&config.log, level);
     if let Some(Ok(loaded)) = origin.promtail() {
@@ -239,7 +244,7 @@ async fn serve(
 }
 
 /// Binds the address of the admin server and writes it where it is looked for; `None` for no server.
-async fn listen(
+pub(crate) async fn listen(
     address: Option<SocketAddr>,
     storage: &dyn Storage,
 ) -> anyhow::Result<Option<TcpListener>> {
@@ -340,7 +345,7 @@ async fn wish(signals: &mut Signals, reloads: &mut Reloads) -> Wish {
     }
 }
 
-fn announce(config: &Config, address: Option<SocketAddr>) {
+pub(crate) fn announce(config: &Config, address: Option<SocketAddr>) {
     let sources: Vec<&str> = config
         .engine
         .sources
@@ -364,7 +369,7 @@ fn announce(config: &Config, address: Option<SocketAddr>) {
 }
 
 /// What tells the agent something: signals, and files of targets that change.
-struct Signals {
+pub(crate) struct Signals {
     refresh: Option<Refresh>,
     term: Signal,
     interrupt: Signal,
@@ -372,7 +377,7 @@ struct Signals {
 }
 
 impl Signals {
-    fn new() -> anyhow::Result<Self> {
+    pub(crate) fn new() -> anyhow::Result<Self> {
         let listen = |kind| signal(kind).context("cannot listen to signals");
         Ok(Self {
             refresh: None,
@@ -391,7 +396,7 @@ impl Signals {
         }
     }
 
-    async fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self) {
         while self.next().await != Told::Stop {}
     }
 }
@@ -473,7 +478,7 @@ pub(crate) fn on_runtime(work: impl Future<Output = anyhow::Result<()>>) -> Resu
     result.map_err(Failure::Runtime)
 }
 
-fn start_log(log: &RawLog, level: Option<RawLogLevel>) {
+pub(crate) fn start_log(log: &RawLog, level: Option<RawLogLevel>) {
     let level = match level.unwrap_or(log.level) {
         RawLogLevel::Error => "error",
         RawLogLevel::Warn => "warn",
@@ -493,7 +498,7 @@ fn start_log(log: &RawLog, level: Option<RawLogLevel>) {
 
 /// Lets the process open as many files as the system allows it: the usual soft limit of 1024 is for
 /// programs that use `select`.
-fn raise_descriptor_limit() {
+pub(crate) fn raise_descriptor_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(

@@ -48,7 +48,8 @@ pub(super) fn check(
             "name a directory for the positions",
         );
     }
-    if raw.sources.0.is_empty() {
+    // Promtail waits for targets, which its files may name later.
+    if raw.sources.0.is_empty() && !raw.server.promtail {
         checker.fail(
             &top.key("sources"),
             "there are no `sources`",

@@ -21,6 +21,18 @@ const MAX_NAMES: usize = 1_000_000;
 /// # Errors
 /// The directory cannot be read, or holds no usable positions.
 pub(crate) fn stored_copy(data_dir: &Path) -> anyhow::Result<PositionStore> {
+    let copy = copy(data_dir)?;
+    let opened = tailwater_position_store::open(Arc::new(copy), StoreLimits::default(), 0);
+    let (store, _, _) =
+        opened.with_context(|| format!("cannot read the positions in {}", printable(data_dir)))?;
+    Ok(store)
+}
+
+/// Copies the positions of a data directory into memory.
+///
+/// # Errors
+/// The directory cannot be read.
+pub(crate) fn copy(data_dir: &Path) -> anyhow::Result<MemoryStorage> {
     let limits = StoreLimits::default();
     let storage = ReadOnly::open(data_dir)?;
     let copy = MemoryStorage::new();
@@ -31,10 +43,7 @@ pub(crate) fn stored_copy(data_dir: &Path) -> anyhow::Result<PositionStore> {
             copy.replace(&name, &bytes)?;
         }
     }
-    let opened = tailwater_position_store::open(Arc::new(copy), limits, 0);
-    let (store, _, _) =
-        opened.with_context(|| format!("cannot read the positions in {}", printable(data_dir)))?;
-    Ok(store)
+    Ok(copy)
 }
 
 /// Returns the length of the file that has the path of a stored one, if it is that file by its inode.

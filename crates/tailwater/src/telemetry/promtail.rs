@@ -102,6 +102,7 @@ struct TenantLosses {
     /// Entries and bytes.
     dropped: BTreeMap<&'static str, (u64, u64)>,
     mutated_entries: u64,
+    mutated_bytes: u64,
 }
 
 fn losses<'s>(
@@ -128,6 +129,9 @@ fn losses<'s>(
                 .iter()
                 .filter(|books| *books.sink == *sink.name);
             of_tenant.mutated_entries += books.map(|books| books.truncated_lines).sum::<u64>();
+            let (cut_lines, cut_bytes) = status.stage_truncated;
+            of_tenant.mutated_entries += cut_lines;
+            of_tenant.mutated_bytes += cut_bytes;
             let (entries, _) = of_tenant.dropped.entry(LINE_TOO_LONG).or_default();
             *entries += too_long.unwrap_or(0);
         }
@@ -146,9 +150,9 @@ fn put_tenants(out: &mut Exposition, status: &Status, stages: &StageFigures) {
     };
     let mutated = |losses: &TenantLosses, reason: &str| {
         if reason == LINE_TOO_LONG {
-            losses.mutated_entries
+            (losses.mutated_entries, losses.mutated_bytes)
         } else {
-            0
+            (0, 0)
         }
     };
     let families: [(&str, &str, LossFigure<'_>); 4] = [
@@ -165,12 +169,12 @@ fn put_tenants(out: &mut Exposition, status: &Status, stages: &StageFigures) {
         (
             "promtail_mutated_entries_total",
             "The total number of log entries that have been mutated.",
-            &mutated,
+            &|losses, reason| mutated(losses, reason).0,
         ),
         (
             "promtail_mutated_bytes_total",
             "The total number of bytes that have been mutated.",
-            &|_, _| 0,
+            &|losses, reason| mutated(losses, reason).1,
         ),
     ];
     for (name, help, figure) in families {

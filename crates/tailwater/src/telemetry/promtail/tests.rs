@@ -131,6 +131,7 @@ fn what_is_sent_and_lost_is_added_up_by_host_and_tenant() {
     let status = Status {
         sinks,
         books: vec![books],
+        stage_truncated: (3, 70),
         ..Status::default()
     };
     let stages = StageFigures {
@@ -149,7 +150,8 @@ fn what_is_sent_and_lost_is_added_up_by_host_and_tenant() {
     check("promtail_dropped_entries_total", "ingester_error", 6.0);
     check("promtail_dropped_bytes_total", "ingester_error", 4.0);
     check("promtail_dropped_entries_total", "line_too_long", 16.0);
-    check("promtail_mutated_entries_total", "line_too_long", 6.0);
+    check("promtail_mutated_entries_total", "line_too_long", 12.0);
+    check("promtail_mutated_bytes_total", "line_too_long", 140.0);
     let host = [("host", "loki")];
     let get = |name| metrics.get(name, &host);
     assert_eq!(get("promtail_encoded_bytes_total"), Some(14.0));
