@@ -12,6 +12,15 @@ use crate::scratch::write_new;
 /// Where an agent keeps its data, below the directory of its stage.
 pub(crate) const DATA_DIR: &str = "data";
 
+/// Keys of the configuration that a measurement adds, each on a line of its own.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Keys<'a> {
+    /// Those of the source.
+    pub source: &'a str,
+    /// Those of the sink.
+    pub sink: &'a str,
+}
+
 /// How the agent is to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Batching {
@@ -35,10 +44,14 @@ pub(crate) fn launch(
         Batching::Default => String::new(),
         Batching::MaxWait(wait) => format!("    batch: {{max_wait: {}ms}}\n", wait.as_millis()),
     };
-    launch_to(bench, stage, include, &stage.push_url(), &keys)
+    let keys = Keys {
+        sink: &keys,
+        ..Keys::default()
+    };
+    launch_to(bench, stage, include, &stage.push_url(), keys)
 }
 
-/// Does what [`launch`] does for an agent that delivers to `url`, with further keys of the sink.
+/// Does what [`launch`] does for an agent that delivers to `url`, with further keys.
 ///
 /// # Errors
 /// As [`launch`].
@@ -47,7 +60,7 @@ pub(crate) fn launch_to(
     stage: &Stage,
     include: &Path,
     url: &str,
-    keys: &str,
+    keys: Keys<'_>,
 ) -> anyhow::Result<Launch> {
     let program = &bench.tailwater;
     ensure!(
@@ -85,15 +98,17 @@ pub(crate) fn start(
     Program::start(&launch, bench.placement.measured, stage.dir.path())
 }
 
-fn configuration(data_dir: &Path, include: &Path, url: &str, keys: &str) -> String {
+fn configuration(data_dir: &Path, include: &Path, url: &str, keys: Keys<'_>) -> String {
     format!(
         "data_dir: {data_dir}\n\
          server: {{listen: \"127.0.0.1:0\"}}\n\
-         sources:\n  bench:\n    include: [{include}]\n    labels: {{job: bench}}\n\
-         sinks:\n  out:\n    loki: {{url: {url}}}\n{keys}",
+         sources:\n  bench:\n    include: [{include}]\n    labels: {{job: bench}}\n{source}\
+         sinks:\n  out:\n    loki: {{url: {url}}}\n{sink}",
         data_dir = quoted(data_dir),
         include = quoted(include),
         url = serde_json::Value::from(url),
+        source = keys.source,
+        sink = keys.sink,
     )
 }
 
@@ -121,10 +136,16 @@ sinks:
   out:
     loki: {url: \"http://h/push\"}
 ";
-        assert_eq!(configuration(data, include, "http://h/push", ""), expected);
+        let written = |keys| configuration(data, include, "http://h/push", keys);
+        assert_eq!(written(Keys::default()), expected);
+        let keys = Keys {
+            source: "    stages: []\n",
+            sink: wait,
+        };
+        let (sources, sinks) = expected.split_once("sinks:").unwrap();
         assert_eq!(
-            configuration(data, include, "http://h/push", wait),
-            format!("{expected}    batch: {{max_wait: 100ms}}\n")
+            written(keys),
+            format!("{sources}    stages: []\nsinks:{sinks}{wait}")
         );
     }
 

@@ -12,6 +12,7 @@ use crate::measure::latency::LatencyOptions;
 use crate::measure::many_files::ManyFilesOptions;
 use crate::measure::new_file::NewFileOptions;
 use crate::measure::spill::SpillOptions;
+use crate::measure::stages::StagesOptions;
 
 /// Measures tailwater from end to end against its budgets.
 ///
@@ -63,6 +64,8 @@ pub(crate) enum Command {
     NewFile(NewFileOptions),
     /// Time to open a spill, and the rate at which it is delivered, against a drain
     Spill(SpillOptions),
+    /// CPU of draining logs through Promtail's stages, against draining them without
+    Stages(StagesOptions),
     /// All of the above with their defaults
     All,
     /// The limit program: send a file with the least work

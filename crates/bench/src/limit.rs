@@ -154,7 +154,8 @@ mod tests {
     #[test]
     fn every_line_of_the_file_arrives() {
         let dir = tempfile::tempdir().unwrap();
-        let corpus = crate::corpus::prepare(dir.path(), 5_000_000, 11).unwrap();
+        let corpus =
+            crate::corpus::prepare(dir.path(), crate::kind::Kind::Access, 5_000_000, 11).unwrap();
         let receiver = Receiver::bind().unwrap();
         let address = receiver.address();
         std::thread::spawn(move || receiver.serve());

@@ -20,6 +20,7 @@ mod cli;
 mod clock;
 mod corpus;
 mod cpu;
+mod kind;
 mod limit;
 mod measure;
 mod number;
@@ -44,7 +45,7 @@ use serde_json::json;
 use crate::bench::Bench;
 use crate::cli::{Cli, Command, CommonOptions};
 use crate::cpu::Placement;
-use crate::measure::{drain, idle, latency, many_files, new_file, spill};
+use crate::measure::{drain, idle, latency, many_files, new_file, spill, stages};
 use crate::outcome::Outcome;
 
 const FAILED: u8 = 1;
@@ -81,6 +82,7 @@ fn run(cli: &Cli) -> anyhow::Result<u8> {
         Command::ManyFiles(options) => vec![Box::new(|bench| many_files::run(bench, options))],
         Command::NewFile(options) => vec![Box::new(|bench| new_file::run(bench, options))],
         Command::Spill(options) => vec![Box::new(|bench| spill::run(bench, options))],
+        Command::Stages(options) => vec![Box::new(|bench| stages::run(bench, options))],
         Command::All => all()?,
         Command::Limit {
             hold,
@@ -111,6 +113,7 @@ fn all() -> anyhow::Result<Vec<Measurement<'static>>> {
         "many-files",
         "new-file",
         "spill",
+        "stages",
     ] {
         let cli = Cli::try_parse_from(["tailwater-bench", name])
             .with_context(|| format!("cannot take the defaults of {name}"))?;
@@ -121,6 +124,7 @@ fn all() -> anyhow::Result<Vec<Measurement<'static>>> {
             Command::ManyFiles(options) => Box::new(move |bench| many_files::run(bench, &options)),
             Command::NewFile(options) => Box::new(move |bench| new_file::run(bench, &options)),
             Command::Spill(options) => Box::new(move |bench| spill::run(bench, &options)),
+            Command::Stages(options) => Box::new(move |bench| stages::run(bench, &options)),
             Command::All
             | Command::Limit { .. }
             | Command::Generate { .. }
@@ -203,7 +207,7 @@ fn run_limit(
 }
 
 fn generate(options: &CommonOptions, bytes: u64, seed: u64) -> anyhow::Result<u8> {
-    let corpus = corpus::prepare(&work_dir(options), bytes, seed)?;
+    let corpus = corpus::prepare(&work_dir(options), kind::Kind::Access, bytes, seed)?;
     let path = corpus.path.display();
     if options.json {
         println!(
@@ -240,7 +244,7 @@ mod tests {
 
     #[test]
     fn every_measurement_has_defaults() {
-        assert_eq!(all().unwrap().len(), 6);
+        assert_eq!(all().unwrap().len(), 7);
     }
 
     #[test]

@@ -8,3 +8,4 @@ pub(crate) mod new_file;
 mod paced_writer;
 mod quiet_files;
 pub(crate) mod spill;
+pub(crate) mod stages;

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 
-use crate::agent::{self, Batching};
+use crate::agent::{self, Batching, Keys};
 use crate::bench::{Bench, Stage};
 use crate::clock;
 use crate::corpus::{self, Corpus};
+use crate::kind::Kind;
 use crate::number::{float, mebibytes, median};
 use crate::outcome::{Bound, Budget, Cell, Outcome, Table};
 use crate::peers::Peer;
@@ -31,6 +32,8 @@ pub(crate) struct DrainOptions {
 #[derive(Clone, Debug)]
 pub(super) enum Contender {
     Tailwater,
+    /// tailwater, with the stages of a kind of log.
+    Staged(Kind),
     Limit,
     Peer(Peer, PathBuf),
 }
@@ -38,10 +41,10 @@ pub(super) enum Contender {
 /// What one drain took.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Drain {
-    cpu_seconds_per_gb: f64,
+    pub(super) cpu_seconds_per_gb: f64,
     pub(super) mb_per_second: f64,
-    peak_rss_mib: f64,
-    fault: Option<String>,
+    pub(super) peak_rss_mib: f64,
+    pub(super) fault: Option<String>,
 }
 
 /// Drains the same file with tailwater and the limit program in turn, then with each peer.
@@ -49,7 +52,7 @@ pub(super) struct Drain {
 /// # Errors
 /// When a program cannot be started, ends early or does not deliver in time.
 pub(crate) fn run(bench: &Bench, options: &DrainOptions) -> anyhow::Result<Outcome> {
-    let corpus = corpus::prepare(&bench.work_dir, options.bytes, options.seed)?;
+    let corpus = corpus::prepare(&bench.work_dir, Kind::Access, options.bytes, options.seed)?;
     let (mut tailwater, mut limit) = (Vec::new(), Vec::new());
     for _ in 0..options.runs {
         tailwater.push(drain(bench, &Contender::Tailwater, &corpus)?);
@@ -84,13 +87,17 @@ pub(super) fn drain(
 ) -> anyhow::Result<Drain> {
     let stage = bench.stage()?;
     let launch = launch(bench, contender, &stage, corpus)?;
+    let expected = match contender {
+        Contender::Staged(_) => &corpus.made,
+        Contender::Tailwater | Contender::Limit | Contender::Peer(..) => &corpus.tally,
+    };
     let start_ns = clock::monotonic_ns();
     let mut program = Program::start(&launch, bench.placement.measured, stage.dir.path())?;
-    let progress = stage.await_lines(corpus.tally.lines, &mut program)?;
+    let progress = stage.await_lines(expected.lines, &mut program)?;
     let usage = program.usage()?;
     let unclean = program.stop()?;
     // Asked again: what is sent twice on the way out counts as well.
-    let incomplete = stage.receiver.progress()?.tally.difference(&corpus.tally);
+    let incomplete = stage.receiver.progress()?.tally.difference(expected);
     let seconds = clock::seconds_between(start_ns, progress.last_answer_ns);
     Ok(Drain {
         cpu_seconds_per_gb: usage.cpu_seconds / (float(corpus.bytes) / 1e9),
@@ -108,6 +115,13 @@ fn launch(
 ) -> anyhow::Result<Launch> {
     match contender {
         Contender::Tailwater => agent::launch(bench, stage, &corpus.path, Batching::Default),
+        Contender::Staged(kind) => {
+            let keys = Keys {
+                source: &format!("    stages: {}\n", kind.stages()),
+                sink: "",
+            };
+            agent::launch_to(bench, stage, &corpus.path, &stage.push_url(), keys)
+        }
         Contender::Peer(peer, program) => peer.launch(program.clone(), stage, &corpus.path),
         Contender::Limit => Ok(Launch {
             name: "limit",
@@ -204,7 +218,7 @@ fn add_rows(table: &mut Table, name: &str, drains: &[Drain]) {
     }
 }
 
-fn cpu_ratio(ours: &[Drain], theirs: &[Drain]) -> f64 {
+pub(super) fn cpu_ratio(ours: &[Drain], theirs: &[Drain]) -> f64 {
     let pairs = ours.iter().zip(theirs);
     let ratios = pairs.map(|(ours, theirs)| ours.cpu_seconds_per_gb / theirs.cpu_seconds_per_gb);
     median(&ratios.collect::<Vec<_>>()).unwrap_or(f64::NAN)

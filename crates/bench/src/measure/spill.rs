@@ -8,10 +8,11 @@ use serde::Deserialize;
 use tailwater_durable::{Disk, Storage};
 use tailwater_spill_buffer::{Limits, Seq};
 
-use crate::agent;
+use crate::agent::{self, Keys};
 use crate::bench::{Bench, Stage};
 use crate::clock::{self, Deadline, wait};
 use crate::corpus::{self, Corpus};
+use crate::kind::Kind;
 use crate::measure::drain::{self, Contender};
 use crate::number::{float, mebibytes};
 use crate::outcome::{Bound, Budget, Cell, Outcome, Table};
@@ -56,7 +57,7 @@ struct Replay {
 /// # Errors
 /// When a program cannot be started, ends early or does not deliver in time.
 pub(crate) fn run(bench: &Bench, options: &SpillOptions) -> anyhow::Result<Outcome> {
-    let corpus = corpus::prepare(&bench.work_dir, options.bytes, options.seed)?;
+    let corpus = corpus::prepare(&bench.work_dir, Kind::Access, options.bytes, options.seed)?;
     let drain = drain::drain(bench, &Contender::Tailwater, &corpus)?;
     let stage = bench.stage()?;
     spill(bench, &stage, &corpus)?;
@@ -102,8 +103,10 @@ pub(crate) fn run(bench: &Bench, options: &SpillOptions) -> anyhow::Result<Outco
     })
 }
 
-const SPILL_KEYS: &str =
-    "    when_full: spill\n    spill: {max_bytes: 64GiB}\n    retry: {max_wait: 1s}\n";
+const SPILL_KEYS: Keys<'_> = Keys {
+    source: "",
+    sink: "    when_full: spill\n    spill: {max_bytes: 64GiB}\n    retry: {max_wait: 1s}\n",
+};
 
 /// Has an agent spill all of a file: there is nobody where it delivers to.
 fn spill(bench: &Bench, stage: &Stage, corpus: &Corpus) -> anyhow::Result<()> {
