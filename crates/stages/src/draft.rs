@@ -161,6 +161,30 @@ fn read_str<'b>(original: &'b [u8], arena: &'b [u8], text: Text) -> &'b str {
     std::str::from_utf8(read(original, arena, text)).unwrap_or_default()
 }
 
+/// Writes the shortest digits without an exponent, as Promtail does.
+fn write_float(number: f64, out: &mut Vec<u8>) {
+    // Status codes and the like; writing a float takes many times as long.
+    const SMALL: f64 = 1e6;
+    let is_small = (1.0..SMALL).contains(&number) && number.fract() == 0.0;
+    if !is_small {
+        return write!(out, "{number}").expect("memory takes every write");
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "whole, positive and small"
+    )]
+    let mut rest = number as u32;
+    let start = out.len();
+    while rest > 0 {
+        out.push(b'0' + u8::try_from(rest % 10).unwrap_or(0));
+        rest /= 10;
+    }
+    if let Some(digits) = out.get_mut(start..) {
+        digits.reverse();
+    }
+}
+
 /// What a draft starts from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Start<'a> {
@@ -256,8 +280,7 @@ impl<'a> Draft<'a> {
             Value::Bool(value) => Some(self.keep(if value { b"true" } else { b"false" })),
             Value::Number(number) => {
                 let start = self.buffers.arena.len();
-                // Rust writes the shortest digits without an exponent, as Promtail does.
-                write!(self.buffers.arena, "{number}").expect("memory takes every write");
+                write_float(number, &mut self.buffers.arena);
                 Some(Text {
                     place: Place::Arena,
                     start,

@@ -72,9 +72,7 @@ impl Op {
             Self::Timestamp(_) => "timestamp",
             Self::Output(_) => "output",
             Self::Labels(_) => "labels",
-            Self::KeepLabels(_) => "labelallow",
-            Self::RemoveLabels(_) => "labeldrop",
-            Self::StaticLabels(_) => "static_labels",
+            Self::Relabel(stage) => stage.stage_name(),
             Self::StructuredMetadata(_) => "structured_metadata",
             Self::Metrics(_) => "metrics",
             Self::Tenant(_) => "tenant",
@@ -117,7 +115,7 @@ impl View {
         let time = Timestamp::from_nanosecond(i128::from(draft.timestamp.0));
         let time = time.map_or_else(|_| draft.timestamp.0.to_string(), |time| time.to_string());
         all.insert("Entry.Entry.Timestamp".to_owned(), time);
-        for (name, value) in draft.labels() {
+        for (name, value) in draft.labels().iter() {
             all.insert(format!("Entry.Labels[{name:?}]"), value.to_owned());
         }
         for (name, value) in draft.metadata() {

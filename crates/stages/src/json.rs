@@ -3,8 +3,10 @@
 //! No recursion follows the depth of the text, and nothing is allocated once the buffers have their
 //! size.
 
+mod plain;
 mod write;
 
+use self::plain::plain_len;
 use crate::draft::reuse;
 use write::write_compact;
 pub(crate) use write::{write_number, write_string};
@@ -151,9 +153,10 @@ impl Finder {
             let key = scanner.key()?;
             let child = self.child(node, scanner, key);
             scanner.skip_space();
-            match child {
-                Some(child) => self.value(scanner, child)?,
-                None => scanner.skip_value(&mut self.open)?,
+            match (child, scanner.peek()) {
+                (Some(child), _) => self.value(scanner, child)?,
+                (None, Some(b'"')) => scanner.string().map(drop)?,
+                (None, _) => scanner.skip_value(&mut self.open)?,
             }
             scanner.skip_space();
             if scanner.take(b'}') {
@@ -256,13 +259,24 @@ impl Finder {
 }
 
 fn float(digits: Option<&[u8]>) -> Result<f64, Malformed> {
-    let digits = std::str::from_utf8(digits.unwrap_or_default()).map_err(|_| Malformed)?;
+    let digits = digits.unwrap_or_default();
+    if let Some(number) = short_integer(digits) {
+        return Ok(number);
+    }
+    let digits = std::str::from_utf8(digits).map_err(|_| Malformed)?;
     let number: f64 = digits.parse().map_err(|_| Malformed)?;
     if number.is_finite() {
         Ok(number)
     } else {
         Err(Malformed)
     }
+}
+
+/// Reads up to nine digits, which most numbers of a log are; nothing for all others.
+fn short_integer(digits: &[u8]) -> Option<f64> {
+    let is_short = matches!(digits.len(), 1..=9) && digits.iter().all(u8::is_ascii_digit);
+    let fold = |value: u32, digit: &u8| value * 10 + u32::from(digit - b'0');
+    is_short.then(|| digits.iter().fold(0, fold).into())
 }
 
 /// The inside of a string.
@@ -455,35 +469,6 @@ impl<'t> Scanner<'t> {
         }
         Ok(true)
     }
-}
-
-/// How many bytes come before a quote, a backslash or a control character.
-///
-/// Eight bytes at a time: most strings are too short for more to pay.
-#[inline]
-fn plain_len(text: &[u8]) -> usize {
-    let (words, rest) = text.as_chunks::<8>();
-    for (index, word) in words.iter().enumerate() {
-        if let Some(len) = first_hit(*word) {
-            return index * 8 + len;
-        }
-    }
-    let is_plain = |byte: &u8| *byte >= 0x20 && !matches!(byte, b'"' | b'\\');
-    text.len() - rest.len() + rest.iter().take_while(|byte| is_plain(byte)).count()
-}
-
-/// Where the first byte is that ends or escapes.
-#[inline]
-fn first_hit(word: [u8; 8]) -> Option<usize> {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    const QUOTES: u64 = u64::from_ne_bytes([b'"'; 8]);
-    const BACKSLASHES: u64 = u64::from_ne_bytes([b'\\'; 8]);
-    let word = u64::from_le_bytes(word);
-    // Has the high bit of each byte that is smaller, and maybe of some above the first such.
-    let below = |word: u64, bound: u64| word.wrapping_sub(ONES * bound) & !word;
-    let hits = below(word ^ QUOTES, 1) | below(word ^ BACKSLASHES, 1) | below(word, 0x20);
-    let hits = hits & (ONES << 7);
-    (hits != 0).then(|| usize::try_from(hits.trailing_zeros() / 8).unwrap_or(0))
 }
 
 /// Writes what a valid string stands for.

@@ -305,7 +305,9 @@ impl Worker {
         let mut few = [("", ""); FEW_PAIRS];
         let mut many = Vec::new();
         let count = draft.buffers.metadata.len();
-        let metadata: &[(&str, &str)] = if let Some(few) = few.get_mut(..count) {
+        let metadata: &[(&str, &str)] = if count == 0 {
+            &[]
+        } else if let Some(few) = few.get_mut(..count) {
             few.iter_mut()
                 .zip(draft.metadata())
                 .for_each(|(place, pair)| *place = pair);

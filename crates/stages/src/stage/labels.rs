@@ -68,6 +68,15 @@ impl Relabel {
         }
     }
 
+    /// The name of the stage that it is.
+    pub(crate) fn stage_name(&self) -> &'static str {
+        match self.rule {
+            Rule::Keep(_) => "labelallow",
+            Rule::Remove(_) => "labeldrop",
+            Rule::Set(_) => "static_labels",
+        }
+    }
+
     pub(crate) fn apply(&mut self, draft: &mut Draft<'_>, shop: &mut Shop) {
         let interner = &mut shop.interner;
         let rule = &self.rule;
