@@ -59,7 +59,7 @@ impl Kind {
             ),
             Self::Cri => r#"[{cri: {}}, {labels: {stream: ""}}]"#,
             Self::StackTraces => {
-                r#"[{multiline: {firstline: '^\d{4}-\d{2}-\d{2} ', max_wait_time: 1s}}]"#
+                r"[{multiline: {firstline: '^\d{4}-\d{2}-\d{2} ', max_wait_time: 1s}}]"
             }
         }
     }

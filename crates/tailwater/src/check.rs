@@ -30,8 +30,34 @@ pub fn check(path: Option<&Path>, out: &mut dyn Write) -> Result<(), Failure> {
         Some(path) => config::load(path, None)?,
         None => config::load_default(None)?,
     };
-    explain(&config, out)
-        .map_err(|error| Failure::Runtime(anyhow::Error::new(error).context("cannot print")))
+    let promtails = path.and_then(config::load_promtail).and_then(Result::ok);
+    let explained = explain(&config, out).and_then(|()| {
+        let Some(loaded) = promtails else {
+            return Ok(());
+        };
+        explain_promtail(&loaded, out)
+    });
+    explained.map_err(|error| Failure::Runtime(anyhow::Error::new(error).context("cannot print")))
+}
+
+/// Says what of Promtail's configuration is not as its author may think.
+fn explain_promtail(loaded: &tailwater_promtail::Loaded, out: &mut dyn Write) -> io::Result<()> {
+    let targets = loaded.targets();
+    let native = tailwater_promtail::convert(loaded, &targets);
+    if !native.notes.is_empty() {
+        writeln!(out, "\nwhat means something else here, or has no effect")?;
+    }
+    for note in &native.notes {
+        writeln!(out, "  {note}")?;
+    }
+    for dropped in &targets.dropped {
+        let (job, reason) = (&dropped.job_name, dropped.reason.as_str());
+        writeln!(out, "a target of job {job} is not followed: {reason}")?;
+    }
+    for error in &targets.unreadable {
+        writeln!(out, "a file of targets cannot be used: {error}")?;
+    }
+    Ok(())
 }
 
 /// Says what a configuration would tail now, and where it would go.
