@@ -72,7 +72,7 @@ impl Op {
             Self::Timestamp(_) => "timestamp",
             Self::Output(_) => "output",
             Self::Labels(_) => "labels",
-            Self::Relabel(stage) => stage.stage_name(),
+            Self::Relabel(stage) => stage.name(),
             Self::StructuredMetadata(_) => "structured_metadata",
             Self::Metrics(_) => "metrics",
             Self::Tenant(_) => "tenant",

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use tailwater_engine::{SinkConfig, SourceConfig};
+use tailwater_promtail::Loaded;
 use tailwater_tailer::open::open_log;
 use tailwater_tailer::pattern::{Found, walk};
 use tailwater_tailer::{AllowedRoots, Patterns};
@@ -30,32 +31,30 @@ pub fn check(path: Option<&Path>, out: &mut dyn Write) -> Result<(), Failure> {
         Some(path) => config::load(path, None)?,
         None => config::load_default(None)?,
     };
-    let promtails = path.and_then(config::load_promtail).and_then(Result::ok);
-    let explained = explain(&config, out).and_then(|()| {
-        let Some(loaded) = promtails else {
-            return Ok(());
-        };
-        explain_promtail(&loaded, out)
-    });
-    explained.map_err(|error| Failure::Runtime(anyhow::Error::new(error).context("cannot print")))
+    let loaded = path.and_then(config::load_promtail).and_then(Result::ok);
+    explain(&config, out)
+        .and_then(|()| loaded.map_or(Ok(()), |loaded| explain_promtail(&loaded, out)))
+        .map_err(|error| Failure::Runtime(anyhow::Error::new(error).context("cannot print")))
 }
 
-/// Says what of Promtail's configuration is not as its author may think.
-fn explain_promtail(loaded: &tailwater_promtail::Loaded, out: &mut dyn Write) -> io::Result<()> {
+/// Says what of Promtail's configuration means something else, and which targets are not followed.
+fn explain_promtail(loaded: &Loaded, out: &mut dyn Write) -> io::Result<()> {
     let targets = loaded.targets();
-    let native = tailwater_promtail::convert(loaded, &targets);
-    if !native.notes.is_empty() {
+    let notes = tailwater_promtail::convert(loaded, &targets).notes;
+    if !notes.is_empty() {
         writeln!(out, "\nwhat means something else here, or has no effect")?;
     }
-    for note in &native.notes {
+    for note in &notes {
         writeln!(out, "  {note}")?;
     }
-    for dropped in &targets.dropped {
-        let (job, reason) = (&dropped.job_name, dropped.reason.as_str());
-        writeln!(out, "a target of job {job} is not followed: {reason}")?;
+    for warning in crate::promtail::warnings(&targets) {
+        writeln!(out, "{warning}")?;
     }
-    for error in &targets.unreadable {
-        writeln!(out, "a file of targets cannot be used: {error}")?;
+    if targets.targets.is_empty() {
+        writeln!(
+            out,
+            "no target is followed: nothing is read until there is one"
+        )?;
     }
     Ok(())
 }

@@ -31,9 +31,8 @@ fn converted(stages: &[Value]) -> Option<Arc<Stages>> {
         }],
     });
     let host = Host {
-        variables: HashMap::new(),
         name: "web-7".to_owned(),
-        glob_check: None,
+        ..Host::default()
     };
     let flags = Flags::parse(["-config.file=promtail.yaml"]).unwrap();
     let loaded = tailwater_promtail::load_text(&text.to_string(), None, &flags, &host).unwrap();

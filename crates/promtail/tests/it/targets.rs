@@ -101,7 +101,7 @@ fn the_same_target_in_two_jobs_is_two() {
 fn the_standard_input_is_the_only_target_with_the_labels_of_the_first_job() {
     let text = "scrape_configs:\n\
         - job_name: a\n  pipeline_stages: [{ cri: {} }]\n  \
-          static_configs: [{ labels: { job: x, __path__: /nowhere/a } }, { labels: { b: y, filename: z } }]\n\
+          static_configs: [{ labels: { job: x, __path__: /nowhere/a } }, { labels: { b: two, filename: z } }]\n\
         - job_name: b\n  static_configs: [{ labels: { __path__: /nowhere/b } }]\n";
     let native = super::native(&format!("{}{text}", super::CLIENT), &["-stdin"]).text;
     assert!(
@@ -109,7 +109,13 @@ fn the_standard_input_is_the_only_target_with_the_labels_of_the_first_job() {
         "{native}"
     );
     assert!(!native.contains("/nowhere"), "{native}");
-    for written in ["job: x", "b: y", "filename: z", "path_label: ''", "cri: {}"] {
+    for written in [
+        "job: x",
+        "b: two",
+        "filename: z",
+        "path_label: ''",
+        "cri: {}",
+    ] {
         let as_json = written.replace("''", "\"\"");
         assert!(
             native.contains(written) || native.contains(&as_json),

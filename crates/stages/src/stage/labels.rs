@@ -61,19 +61,19 @@ pub(crate) enum Rule {
 }
 
 impl Relabel {
-    pub(crate) fn new(rule: Rule) -> Self {
-        Self {
-            rule,
-            memo: Memo::default(),
-        }
-    }
-
-    /// The name of the stage that it is.
-    pub(crate) fn stage_name(&self) -> &'static str {
+    /// Returns the name of the stage.
+    pub(crate) fn name(&self) -> &'static str {
         match self.rule {
             Rule::Keep(_) => "labelallow",
             Rule::Remove(_) => "labeldrop",
             Rule::Set(_) => "static_labels",
+        }
+    }
+
+    pub(crate) fn new(rule: Rule) -> Self {
+        Self {
+            rule,
+            memo: Memo::default(),
         }
     }
 
