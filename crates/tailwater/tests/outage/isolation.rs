@@ -7,8 +7,8 @@ use tailwater_testkit::writer::Written;
 
 use crate::rig::{DEADLINE, Rig};
 use crate::setup::{
-    MANY, assert_count, assert_dropped_exactly, bring_up, dropped, end, metric, rig, take_down,
-    wait_books, wait_delivered, wait_settled, writer,
+    MANY, assert_count, assert_dropped_exactly, bring_up, dropped, end, float, metric, rig,
+    take_down, wait_books, wait_delivered, wait_settled, writer,
 };
 
 /// Adds a second source: the files in `logs/more`.
@@ -135,6 +135,11 @@ fn one_of_two_sinks_down(policy: &str) -> (Rig, Agent, [Written; 1]) {
             .any(|route| route.sink == "dead" && route.in_flight + route.spilled > 0.5)
     });
     dead.set_fallback(Mode::commit());
+    // Between two reads there may be nothing in flight.
+    wait_books(&agent, "all is read for the dead sink", |books| {
+        let mut routes = books.iter();
+        routes.any(|route| route.sink == "dead" && route.read > float(MANY) - 0.5)
+    });
     wait_settled(&agent);
     let of_dead = dead.inspect(|state| Verdict::new(&written, state));
     let missing = of_dead.missing();
