@@ -25,6 +25,8 @@ pub(crate) struct Text {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+// As wide as an offset: bytes that mean nothing would be copied one by one.
+#[repr(usize)]
 enum Place {
     Original,
     Arena,
@@ -273,8 +275,17 @@ impl<'a> Draft<'a> {
     }
 
     /// Returns an extracted value as text; nothing where it is missing or nil.
+    #[inline]
     pub(crate) fn text(&mut self, slot: Slot) -> Option<Text> {
         match self.value(slot) {
+            Value::Text(text) => Some(text),
+            value => self.write_value(value),
+        }
+    }
+
+    #[inline(never)]
+    fn write_value(&mut self, value: Value) -> Option<Text> {
+        match value {
             Value::Missing | Value::Nil => None,
             Value::Text(text) => Some(text),
             Value::Bool(value) => Some(self.keep(if value { b"true" } else { b"false" })),

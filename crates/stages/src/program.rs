@@ -109,6 +109,7 @@ impl Shop {
     }
 
     /// Sets the extracted values that have the name of a label, as at the start of every pipeline.
+    #[inline(never)]
     fn seed(&mut self, draft: &mut Draft<'_>) {
         if !draft.has_first_labels() {
             return draft.seed(&self.names);
@@ -160,6 +161,10 @@ pub(crate) enum Op {
 
 impl Op {
     /// Does it to a draft.
+    ///
+    /// The stages are not inlined: with all of them in one function, each line would pay for the frame of
+    /// the largest at every step.
+    #[inline]
     pub(crate) fn apply(&mut self, draft: &mut Draft<'_>, shop: &mut Shop) -> Flow {
         match self {
             Self::Seed => shop.seed(draft),

@@ -27,6 +27,7 @@ impl CriFields {
         }
     }
 
+    #[inline(never)]
     pub(crate) fn apply(&self, draft: &mut Draft<'_>) {
         let Some([stream, flags, content]) = split(draft.line_bytes()) else {
             return;
@@ -57,13 +58,31 @@ fn field_end(line: &[u8], start: usize) -> Option<usize> {
     let mut end = start;
     loop {
         // Whatever may end a field is no larger than a space.
-        end += line.get(end..)?.iter().position(|byte| *byte <= b' ')?;
+        end += plain_len(line.get(end..)?)?;
         match line.get(end)? {
             b' ' => return (end > start).then_some(end),
             b'\t' | b'\n' | b'\x0c' | b'\r' => return None,
             _ => end += 1,
         }
     }
+}
+
+/// How many bytes come before one that is no larger than a space; nothing where none comes.
+#[inline]
+fn plain_len(text: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH_BITS: u64 = ONES << 7;
+    let (words, rest) = text.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        // The high bit of each such byte, and maybe of some above the first one.
+        let hits = word.wrapping_sub(ONES * (0x20 + 1)) & !word & HIGH_BITS;
+        if hits != 0 {
+            return Some(index * 8 + usize::try_from(hits.trailing_zeros() / 8).ok()?);
+        }
+    }
+    let in_rest = rest.iter().position(|byte| *byte <= b' ')?;
+    Some(text.len() - rest.len() + in_rest)
 }
 
 /// Joins partial lines to the line that ends them.
@@ -92,6 +111,7 @@ impl CriJoin {
         }
     }
 
+    #[inline(never)]
     pub(crate) fn apply(&mut self, draft: &mut Draft<'_>, shop: &mut Shop) -> Flow {
         let is_partial =
             matches!(draft.value(self.flags), Value::Text(flags) if draft.bytes(flags) == b"P");
@@ -140,5 +160,24 @@ impl CriJoin {
         }
         draft.line = draft.keep(&group.line);
         draft.set_parts(group.parts, group.lines);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_ends_wherever_its_space_stands() {
+        for len in 0..40 {
+            for byte in 0..=u8::MAX {
+                let mut text = vec![b'x'; len];
+                text.push(byte);
+                text.extend_from_slice(b" \t rest of the line");
+                let expected = if byte <= b' ' { len } else { len + 1 };
+                assert_eq!(plain_len(&text), Some(expected), "{byte} at {len}");
+            }
+            assert_eq!(plain_len(&vec![0xff; len]), None);
+        }
     }
 }

@@ -19,6 +19,7 @@ impl Decolorize {
         })
     }
 
+    #[inline(never)]
     pub(crate) fn apply(&self, draft: &mut Draft<'_>) {
         if memchr::memchr(0x1b, draft.line_bytes()).is_none() {
             return;

@@ -47,6 +47,7 @@ impl Drop {
         })
     }
 
+    #[inline(never)]
     pub(crate) fn apply(&mut self, draft: &mut Draft<'_>) -> Flow {
         if self.is_long(draft) && self.is_old(draft) && self.passes_test(draft) {
             Flow::Drop(self.reason)

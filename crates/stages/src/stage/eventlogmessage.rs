@@ -30,6 +30,7 @@ impl EventLogMessage {
         }
     }
 
+    #[inline(never)]
     pub(crate) fn apply(&self, draft: &mut Draft<'_>, shop: &Shop) -> Flow {
         let Some(text) = draft.text(self.source) else {
             return match draft.value(self.source) {

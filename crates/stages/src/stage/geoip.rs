@@ -58,6 +58,7 @@ impl GeoIp {
     }
 
     /// Sets what is known of the address; an address that is none, or unknown, sets nothing.
+    #[inline(never)]
     pub(crate) fn apply(&self, draft: &mut Draft<'_>, shop: &mut Shop) {
         let Some(text) = draft.text(self.source) else {
             return;

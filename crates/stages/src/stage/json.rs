@@ -76,6 +76,7 @@ impl Json {
         })
     }
 
+    #[inline(never)]
     pub(crate) fn apply(&mut self, draft: &mut Draft<'_>) -> Flow {
         let Some(text) = draft.source(self.source) else {
             return Flow::Next;

@@ -29,11 +29,14 @@ impl Labels {
         }
     }
 
+    #[inline(never)]
     pub(crate) fn apply(&mut self, draft: &mut Draft<'_>, shop: &mut Shop) {
         self.found.clear();
-        let values = self.labels.iter().enumerate();
-        let values = values.filter_map(|(index, (_, slot))| Some((index, draft.text(*slot)?)));
-        self.found.extend(values);
+        for (index, (_, slot)) in self.labels.iter().enumerate() {
+            if let Some(value) = draft.text(*slot) {
+                self.found.push((index, value));
+            }
+        }
         if self.found.is_empty() {
             return;
         }
@@ -77,6 +80,7 @@ impl Relabel {
         }
     }
 
+    #[inline(never)]
     pub(crate) fn apply(&mut self, draft: &mut Draft<'_>, shop: &mut Shop) {
         let interner = &mut shop.interner;
         let rule = &self.rule;
@@ -115,6 +119,7 @@ impl StructuredMetadata {
         }
     }
 
+    #[inline(never)]
     pub(crate) fn apply(&self, draft: &mut Draft<'_>, shop: &mut Shop) {
         for (name, source, slot) in &self.pairs {
             let extracted = draft

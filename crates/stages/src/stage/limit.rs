@@ -148,6 +148,7 @@ impl Limit {
         }
     }
 
+    #[inline(never)]
     pub(crate) fn apply(&self, draft: &Draft<'_>, shop: &mut Shop) -> Flow {
         let now = draft.now.0;
         let is_allowed = match &self.mode {

@@ -47,6 +47,7 @@ impl Logfmt {
         }
     }
 
+    #[inline(never)]
     pub(crate) fn apply(&mut self, draft: &mut Draft<'_>) {
         let Some(text) = draft.source(self.source) else {
             return;

@@ -20,6 +20,7 @@ pub(crate) enum Action {
 }
 
 impl Match {
+    #[inline(never)]
     pub(crate) fn apply(&self, draft: &Draft<'_>) -> Flow {
         match (self.selector.chooses(draft), self.action) {
             (true, Action::Drop(reason)) => Flow::Drop(reason),

@@ -132,6 +132,7 @@ impl Metrics {
         Ok(())
     }
 
+    #[inline(never)]
     pub(crate) fn apply(&mut self, draft: &mut Draft<'_>, shop: &mut Shop) {
         if !self.are_counted {
             return;

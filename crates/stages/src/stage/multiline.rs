@@ -46,6 +46,7 @@ impl Multiline {
         })
     }
 
+    #[inline(never)]
     pub(crate) fn apply(&mut self, draft: &mut Draft<'_>, shop: &mut Shop) -> Flow {
         let Some(part) = draft.parts().last() else {
             return Flow::Next;

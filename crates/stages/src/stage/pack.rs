@@ -31,6 +31,7 @@ impl Pack {
         }
     }
 
+    #[inline(never)]
     pub(crate) fn apply(&mut self, draft: &mut Draft<'_>, shop: &mut Shop) {
         reuse(&mut self.out);
         self.out.push(b'{');

@@ -28,6 +28,7 @@ impl Regex {
         })
     }
 
+    #[inline(never)]
     pub(crate) fn apply(&mut self, draft: &mut Draft<'_>) {
         let Some(text) = draft.source(self.source) else {
             return;

@@ -55,6 +55,7 @@ impl Replace {
         })
     }
 
+    #[inline(never)]
     pub(crate) fn apply(&mut self, draft: &mut Draft<'_>) {
         let Some(text) = draft.source(self.source) else {
             return;

@@ -34,6 +34,7 @@ impl Sampling {
         })
     }
 
+    #[inline(never)]
     pub(crate) fn apply(&self, draft: &Draft<'_>) -> Flow {
         let offset = draft.parts().first().map_or(0, |part| part.span.start);
         let hash = xxh3_64_with_seed(&offset.to_le_bytes(), draft.seed);

@@ -22,6 +22,7 @@ impl Template {
         })
     }
 
+    #[inline(never)]
     pub(crate) fn apply(&mut self, draft: &mut Draft<'_>) {
         let value = draft.text(self.target);
         let fields = self.compiled.read_fields(draft);

@@ -32,6 +32,7 @@ impl Tenant {
         }
     }
 
+    #[inline(never)]
     pub(crate) fn apply(&self, draft: &mut Draft<'_>, shop: &mut Shop) {
         let tenant = match self {
             Self::Label(name) => draft.label_text(name),

@@ -66,6 +66,7 @@ impl Timestamp {
         })
     }
 
+    #[inline(never)]
     pub(crate) fn apply(&mut self, draft: &mut Draft<'_>) {
         let text = draft.text(self.source);
         let parsed = text.and_then(|text| self.parse(draft.bytes(text), draft.now.0));

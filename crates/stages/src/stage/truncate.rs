@@ -32,6 +32,7 @@ impl Truncate {
         })
     }
 
+    #[inline(never)]
     pub(crate) fn apply(&self, draft: &mut Draft<'_>) {
         let bytes = draft.line_bytes();
         let len = bytes.len();
