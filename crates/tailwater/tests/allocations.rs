@@ -242,7 +242,11 @@ fn lines_that_are_joined_cost_allocations_per_record_alone() {
     let stages = r#"[{"multiline": {"firstline": "^\\d"}}]"#;
     let allocations = |per_record| {
         let (_, allocations) = second_pass(Some(stages), move |number| {
-            let start = if number % per_record == 0 { "2026" } else { "\tat" };
+            let start = if number % per_record == 0 {
+                "2026"
+            } else {
+                "\tat"
+            };
             format!("{start} line {number}")
         });
         allocations
