@@ -279,7 +279,9 @@ impl<'a> Draft<'a> {
     pub(crate) fn text(&mut self, slot: Slot) -> Option<Text> {
         match self.value(slot) {
             Value::Text(text) => Some(text),
-            value => self.write_value(value),
+            value @ (Value::Missing | Value::Nil | Value::Number(_) | Value::Bool(_)) => {
+                self.write_value(value)
+            }
         }
     }
 
