@@ -4,6 +4,10 @@
     unsafe_code,
     reason = "an allocator that counts is an unsafe trait, and all it does is count"
 )]
+#![expect(
+    clippy::unwrap_used,
+    reason = "functions of tests outside of `#[test]`"
+)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
