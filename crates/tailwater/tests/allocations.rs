@@ -178,7 +178,12 @@ fn check(stages: Option<&str>, line: impl Fn(u64) -> String) {
 }
 
 fn access(number: u64) -> String {
-    let (method, status) = (["GET", "POST"][number as usize % 2], 200 + number % 3);
+    let method = if number.is_multiple_of(2) {
+        "GET"
+    } else {
+        "POST"
+    };
+    let status = 200 + number % 3;
     format!(
         r#"203.0.113.{} - - [21/Nov/2026:10:00:{:02} +0000] "{method} /shop/{number} HTTP/1.1" {status} {number} "-" "curl/8""#,
         number % 250,
