@@ -8,7 +8,10 @@ mod cri;
 mod decolorize;
 mod docker;
 mod envelope;
+mod envsubst;
 mod eventlogmessage;
+mod file_sd;
+mod flags;
 mod framer;
 mod glob;
 mod intents;
@@ -21,8 +24,11 @@ mod multiline;
 mod pack;
 mod pipeline;
 mod positions;
+mod promtail;
+mod promtail_positions;
 mod quantity;
 mod regex;
+mod relabel;
 mod replace;
 mod selector;
 mod spill;
@@ -39,7 +45,8 @@ macro_rules! table {
 /// All targets, in the order of their names.
 #[rustfmt::skip]
 pub(crate) static ALL: &[Target] = table![
-    bodies, config, cri, decolorize, docker, envelope, eventlogmessage, framer, glob, intents, jmespath,
-    json, level, logfmt, loki_body, multiline, pack, pipeline, positions, quantity, regex, replace,
-    selector, spill, stages, template, timestamp,
+    bodies, config, cri, decolorize, docker, envelope, envsubst, eventlogmessage, file_sd, flags, framer,
+    glob, intents, jmespath, json, level, logfmt, loki_body, multiline, pack, pipeline, positions,
+    promtail, promtail_positions, quantity, regex, relabel, replace, selector, spill, stages, template,
+    timestamp,
 ];
