@@ -2,6 +2,7 @@
 
 use crate::Target;
 
+mod archive;
 mod bodies;
 mod config;
 mod cri;
@@ -45,7 +46,7 @@ macro_rules! table {
 /// All targets, in the order of their names.
 #[rustfmt::skip]
 pub(crate) static ALL: &[Target] = table![
-    bodies, config, cri, decolorize, docker, envelope, envsubst, eventlogmessage, file_sd, flags, framer,
+    archive, bodies, config, cri, decolorize, docker, envelope, envsubst, eventlogmessage, file_sd, flags, framer,
     glob, intents, jmespath, json, level, logfmt, loki_body, multiline, pack, pipeline, positions,
     promtail, promtail_positions, quantity, regex, relabel, replace, selector, spill, stages, template,
     timestamp,

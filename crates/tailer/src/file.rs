@@ -308,11 +308,9 @@ impl<R> TailedFile<R> {
         self.archive.is_some()
     }
 
-    /// Returns how it is compressed.
-    pub(crate) fn compression(&self) -> Option<Compression> {
-        self.archive
-            .as_ref()
-            .map(|archive| archive.rules.compression)
+    /// Returns how it is compressed, where it is.
+    pub fn compression(&self) -> Option<Compression> {
+        self.archive.as_ref().map(|archive| archive.compression)
     }
 
     /// Returns the size that was last seen on the disk.

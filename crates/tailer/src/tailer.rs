@@ -58,7 +58,8 @@ pub struct SourceFiles {
     pub ignore_older: Option<Duration>,
     /// An unterminated line of a live file is sent after this time, if at all.
     pub partial_line_timeout: Option<Duration>,
-    /// Set where they are archives.
+    /// How those of them are read that are archives. `None`: where both the name and the first bytes of a
+    /// file say that it is one, it is read as such once it was quiet for `rotate_wait`.
     pub archive: Option<ArchiveRules>,
 }
 

@@ -1,12 +1,24 @@
 //! From compressed bytes to decoded ones, member by member.
 
-use super::{Compression, Damage};
+use zstd::zstd_safe;
+
+use super::{Begins, Compression, Damage, MAX_XZ_BYTES, MAX_ZSTD_WINDOW_BITS};
 
 /// The largest window of RFC 1951, as a power of two.
 const WINDOW_BITS: u8 = 15;
 
+/// Bytes of the header of a zstd block: RFC 8878, section 3.1.1.2.
+const ZSTD_BLOCK_HEADER_BYTES: usize = 3;
+
+/// `ZSTD_error_frameParameter_windowTooLarge` and `ZSTD_error_memory_allocation` of `zstd_errors.h`,
+/// which does not change their numbers; a call returns them negated.
+const ZSTD_TOO_LARGE: [usize; 2] = [16_usize.wrapping_neg(), 64_usize.wrapping_neg()];
+
 /// Decodes a file that is handed to it piece by piece.
-pub(super) struct Decoder {
+///
+/// It keeps one window of decoded bytes, and no more however much the file stands for: 32 KiB of gzip and
+/// zlib, 4 MB of bzip2, up to 128 MiB of zstd and 64 MiB of xz, as the file asks for.
+pub struct Decoder {
     compression: Compression,
     /// `None` between two members.
     member: Option<Member>,
@@ -16,15 +28,30 @@ pub(super) struct Decoder {
 enum Member {
     Deflate(flate2::Decompress),
     Bzip2(bzip2::Decompress),
+    Zstd(Zstd),
+    Xz(liblzma::stream::Stream),
+}
+
+/// A decoder of one frame of zstd.
+struct Zstd {
+    context: zstd_safe::DCtx<'static>,
+    /// Bytes that it can take before it decodes a block.
+    wanted: usize,
+    /// It may hold decoded bytes that had no room.
+    is_holding: bool,
+    taken: u64,
+    made: u64,
 }
 
 /// What one step took and made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Step {
-    pub(super) taken: usize,
-    /// What was decoded stands, also where the rest is damaged.
-    pub(super) made: usize,
-    pub(super) damage: Option<Damage>,
+pub struct Decoded {
+    /// Compressed bytes that were taken.
+    pub taken: usize,
+    /// Decoded bytes that were made. They stand, also where the rest is damaged.
+    pub made: usize,
+    /// Why nothing more can be decoded.
+    pub damage: Option<Damage>,
 }
 
 impl std::fmt::Debug for Decoder {
@@ -36,7 +63,8 @@ impl std::fmt::Debug for Decoder {
 }
 
 impl Decoder {
-    pub(super) fn new(compression: Compression) -> Self {
+    /// Starts before the first byte of a file.
+    pub fn new(compression: Compression) -> Self {
         Self {
             compression,
             member: None,
@@ -45,16 +73,16 @@ impl Decoder {
     }
 
     /// Returns whether the file may end here: after a member, and not before the first.
-    pub(super) fn is_after_a_member(&self) -> bool {
+    pub fn is_after_a_member(&self) -> bool {
         self.member.is_none() && self.has_finished_one
     }
 
     /// Decodes a piece of `input` into a piece of `output`, which is not empty. A step of nothing means
     /// that more input is needed.
-    pub(super) fn step(&mut self, input: &[u8], output: &mut [u8]) -> Step {
+    pub fn step(&mut self, input: &[u8], output: &mut [u8]) -> Decoded {
         if self.member.is_none() {
             if input.is_empty() {
-                return Step::default();
+                return Decoded::default();
             }
             if self.has_finished_one
                 && let Some(step) = self.step_between(input)
@@ -73,29 +101,23 @@ impl Decoder {
     }
 
     /// Looks at what follows a member; `None` where another one does.
-    fn step_between(&self, input: &[u8]) -> Option<Step> {
+    fn step_between(&self, input: &[u8]) -> Option<Decoded> {
         let padding = input.iter().take_while(|byte| **byte == 0).count();
         if padding > 0 {
             let taken = padding;
-            return Some(Step {
+            return Some(Decoded {
                 taken,
-                ..Step::default()
+                ..Decoded::default()
             });
         }
-        let magic: &[u8] = match self.compression {
-            Compression::Gzip => b"\x1f\x8b",
-            Compression::Bzip2 => b"BZh",
-            // The format knows one stream and no more.
-            Compression::Zlib => b"",
-        };
-        let begins_alike = input.iter().zip(magic).all(|(byte, magic)| byte == magic);
-        if magic.is_empty() || !begins_alike {
-            return Some(Step {
+        match self.compression.begins(input) {
+            Begins::Yes => None,
+            Begins::Maybe => Some(Decoded::default()),
+            Begins::No => Some(Decoded {
                 damage: Some(Damage::TrailingBytes),
-                ..Step::default()
-            });
+                ..Decoded::default()
+            }),
         }
-        (input.len() < magic.len()).then(Step::default)
     }
 }
 
@@ -105,31 +127,38 @@ impl Member {
             Compression::Gzip => Self::Deflate(flate2::Decompress::new_gzip(WINDOW_BITS)),
             Compression::Zlib => Self::Deflate(flate2::Decompress::new(true)),
             Compression::Bzip2 => Self::Bzip2(bzip2::Decompress::new(false)),
+            Compression::Zstd => Self::Zstd(Zstd::new()),
+            Compression::Xz => Self::Xz(
+                liblzma::stream::Stream::new_stream_decoder(MAX_XZ_BYTES, 0)
+                    .expect("without flags it can only lack memory, of which it takes little yet"),
+            ),
         }
     }
 
     /// Returns what was done, and whether the member has ended.
-    fn decode(&mut self, input: &[u8], output: &mut [u8]) -> (Step, bool) {
+    fn decode(&mut self, input: &[u8], output: &mut [u8]) -> (Decoded, bool) {
         let (taken_before, made_before) = self.totals();
         // A dictionary that is asked for is an error too: a file has none.
         let is_end = match self {
             Self::Deflate(member) => member
                 .decompress(input, output, flate2::FlushDecompress::None)
                 .map(|status| status == flate2::Status::StreamEnd)
-                .map_err(drop),
+                .map_err(|_| Damage::Corrupt),
             Self::Bzip2(member) => member
                 .decompress(input, output)
                 .map(|status| status == bzip2::Status::StreamEnd)
-                .map_err(drop),
+                .map_err(|_| Damage::Corrupt),
+            Self::Zstd(member) => member.decode(input, output),
+            Self::Xz(member) => decode_xz(member, input, output),
         };
         let (taken, made) = self.totals();
         let since = |before: u64, now: u64| {
             usize::try_from(now.saturating_sub(before)).unwrap_or(usize::MAX)
         };
-        let step = Step {
+        let step = Decoded {
             taken: since(taken_before, taken).min(input.len()),
             made: since(made_before, made).min(output.len()),
-            damage: is_end.is_err().then_some(Damage::Corrupt),
+            damage: is_end.err(),
         };
         (step, is_end.unwrap_or(false))
     }
@@ -138,6 +167,73 @@ impl Member {
         match self {
             Self::Deflate(member) => (member.total_in(), member.total_out()),
             Self::Bzip2(member) => (member.total_in(), member.total_out()),
+            Self::Zstd(member) => (member.taken, member.made),
+            Self::Xz(member) => (member.total_in(), member.total_out()),
         }
+    }
+}
+
+impl Zstd {
+    fn new() -> Self {
+        let mut context = zstd_safe::DCtx::create();
+        context
+            .set_parameter(zstd_safe::DParameter::WindowLogMax(MAX_ZSTD_WINDOW_BITS))
+            .expect("every build of zstd takes a window of this size");
+        Self {
+            context,
+            wanted: 1,
+            is_holding: false,
+            taken: 0,
+            made: 0,
+        }
+    }
+
+    /// Decodes one block at most, so that damage behind it costs nothing of it: a call that fails does not
+    /// tell what it has made before. Returns whether the frame has ended.
+    fn decode(&mut self, input: &[u8], output: &mut [u8]) -> Result<bool, Damage> {
+        if self.is_holding {
+            let made = self.made;
+            let is_end = self.call(&[], output)?;
+            if is_end || self.made > made {
+                return Ok(is_end);
+            }
+        }
+        // It takes a number of calls without input for an error.
+        if input.is_empty() {
+            return Ok(false);
+        }
+        let wanted = self.wanted.saturating_sub(ZSTD_BLOCK_HEADER_BYTES).max(1);
+        self.call(input.get(..wanted).unwrap_or(input), output)
+    }
+
+    fn call(&mut self, input: &[u8], output: &mut [u8]) -> Result<bool, Damage> {
+        let mut input = zstd_safe::InBuffer::around(input);
+        let mut output = zstd_safe::OutBuffer::around(output);
+        let wanted = self.context.decompress_stream(&mut output, &mut input);
+        self.taken = self.taken.saturating_add(input.pos() as u64);
+        self.made = self.made.saturating_add(output.pos() as u64);
+        self.is_holding = output.pos() == output.capacity();
+        self.wanted = wanted.map_err(|code| {
+            if ZSTD_TOO_LARGE.contains(&code) {
+                Damage::WindowTooLarge
+            } else {
+                Damage::Corrupt
+            }
+        })?;
+        Ok(self.wanted == 0)
+    }
+}
+
+/// Returns whether the stream has ended.
+fn decode_xz(
+    stream: &mut liblzma::stream::Stream,
+    input: &[u8],
+    output: &mut [u8],
+) -> Result<bool, Damage> {
+    use liblzma::stream::{Action, Error, Status};
+    match stream.process(input, output, Action::Run) {
+        Ok(status) => Ok(status == Status::StreamEnd),
+        Err(Error::MemLimit | Error::Mem) => Err(Damage::WindowTooLarge),
+        Err(_) => Err(Damage::Corrupt),
     }
 }

@@ -2,19 +2,20 @@
 
 use std::fs::File;
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tailwater_record::WINDOW_BYTES;
 
 use super::unpacker::{Budget, Stop};
-use super::{ArchiveRules, Compression, Damage, Unpacker};
+use super::{Compression, Damage, Unpacker};
 use crate::file::{Chunk, Cursor, ReadBuffer, ReadRules, Step, TailedFile};
 use crate::frame::{Encoding, FrameState};
 
 /// What a followed archive is, beside a file.
 #[derive(Debug)]
 pub(crate) struct ArchivedFile {
-    pub(crate) rules: ArchiveRules,
+    pub(crate) compression: Compression,
+    delay: Duration,
     /// Its size and time of modification as last seen: those of the compressed bytes.
     pub(crate) seen: Seen,
     /// Its damage was told of.
@@ -41,9 +42,10 @@ impl Seen {
 
 impl ArchivedFile {
     /// Begins to follow an archive that is open.
-    pub(crate) fn new(rules: ArchiveRules, file: &File) -> Self {
+    pub(crate) fn new(compression: Compression, delay: Duration, file: &File) -> Self {
         Self {
-            rules,
+            compression,
+            delay,
             seen: Seen::of(file).unwrap_or_default(),
             is_damage_told: false,
         }
@@ -139,10 +141,10 @@ impl<R> TailedFile<R> {
         if cursor.is_at_archive_end(archive.seen) {
             return Step::AtEnd;
         }
-        if quiet_for < archive.rules.delay {
+        if quiet_for < archive.delay {
             return Step::AtEnd;
         }
-        let turn = match cursor.decode(file, archive.rules.compression, buffer) {
+        let turn = match cursor.decode(file, archive.compression, buffer) {
             Ok(turn) => turn,
             Err(error) => return Step::Failed(error),
         };

@@ -5,8 +5,7 @@ use std::io;
 
 use tailwater_record::WINDOW_BYTES;
 
-use super::decoder::Decoder;
-use super::{Compression, Damage, MAX_TURN_IN_BYTES, MAX_TURN_OUT_BYTES};
+use super::{Compression, Damage, Decoder, MAX_TURN_IN_BYTES, MAX_TURN_OUT_BYTES};
 use crate::file::read_at;
 
 /// Compressed bytes read at once.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tailwater_record::{FileId, FileIdentity, Fingerprint, WINDOW_BYTES};
 
-use crate::archive::{ArchivedFile, Compression, head_of};
+use crate::archive::{ArchiveRules, ArchivedFile, Compression, head_of};
 use crate::directory::TailId;
 use crate::file::{TailedFile, read_at};
 use crate::frame::Encoding;
@@ -97,12 +97,7 @@ impl<R> crate::Tailer<R> {
         if self.is_excluded(&opened.real_path) {
             return None;
         }
-        let archive = self.matched(&path).and_then(|matched| matched.archive);
-        let archive = archive.map(|rules| ArchivedFile::new(rules, &opened.file));
-        let head = read_head(
-            &opened,
-            archive.as_ref().map(|archive| archive.rules.compression),
-        );
+        let (head, archive) = self.look_into(&opened, &path, &current)?;
         self.next_id += 1;
         let id = self.next_id;
         // One allocation for all of the same path.
@@ -160,6 +155,28 @@ impl<R> crate::Tailer<R> {
         Some(id)
     }
 
+    /// Reads the head of what is to be followed, and tells whether it is an archive; `None` where the next
+    /// write to it has to tell.
+    fn look_into(
+        &self,
+        opened: &OpenedLog,
+        path: &Path,
+        current: &Path,
+    ) -> Option<(Vec<u8>, Option<ArchivedFile>)> {
+        let rules = self.matched(path).and_then(|matched| matched.archive);
+        let name = current.file_name().unwrap_or_default();
+        let (head, form) = read_head(opened, rules, name);
+        let archive = match form {
+            Form::Plain => None,
+            Form::Archive(compression) => {
+                let delay = rules.map_or(self.limits.rotate_wait, |rules| rules.delay);
+                Some(ArchivedFile::new(compression, delay, &opened.file))
+            }
+            Form::Unknown => return None,
+        };
+        Some((head, archive))
+    }
+
     pub(super) fn refuse(&mut self, path: PathBuf, error: &OpenError) {
         self.changes.push(Change::Refused {
             path,
@@ -175,16 +192,52 @@ impl<R> crate::Tailer<R> {
     }
 }
 
+/// What the lines of a file are those of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Of its bytes.
+    Plain,
+    /// Of what they decode to.
+    Archive(Compression),
+    /// It is being written, and its first bytes do not tell yet.
+    Unknown,
+}
+
+impl Form {
+    /// Tells it by the first bytes of a file, and by its name where no source says that it reads archives.
+    fn of(head: &[u8], rules: Option<ArchiveRules>, name: &OsStr) -> Self {
+        let has_name = Compression::is_archive_name(name);
+        if let Some(compression) = rules.and_then(|rules| rules.compression) {
+            return Self::Archive(compression);
+        }
+        if rules.is_none() && !has_name {
+            return Self::Plain;
+        }
+        match Compression::detect(head) {
+            Some(compression) => Self::Archive(compression),
+            // Without a byte only the name gives reason to wait for one.
+            None if head.is_empty() && has_name => Self::Unknown,
+            None if !head.is_empty() && Compression::may_become_detectable(head) => Self::Unknown,
+            None => Self::Plain,
+        }
+    }
+}
+
 /// Reads the head that tells who a file is, that of its decoded bytes where it is an archive; empty where
 /// it cannot be read, as for an empty file.
-pub(super) fn read_head(opened: &OpenedLog, compression: Option<Compression>) -> Vec<u8> {
-    if let Some(compression) = compression {
-        return head_of(&opened.file, compression);
-    }
+pub(super) fn read_head(
+    opened: &OpenedLog,
+    rules: Option<ArchiveRules>,
+    name: &OsStr,
+) -> (Vec<u8>, Form) {
     let mut head = vec![0; usize::from(WINDOW_BYTES)];
     let read = read_at(&opened.file, &mut head, 0).unwrap_or(0);
     head.truncate(read);
+    let form = Form::of(&head, rules, name);
+    if let Form::Archive(compression) = form {
+        return (head_of(&opened.file, compression), form);
+    }
     // Thousands of short files may be found in one turn.
     head.shrink_to_fit();
-    head
+    (head, form)
 }

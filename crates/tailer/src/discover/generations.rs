@@ -106,10 +106,9 @@ impl<R> crate::Tailer<R> {
         now: Now,
     ) -> bool {
         let opened = self.open_listed(id, name, file.inode, matched, now);
-        let compression = matched.archive.map(|rules| rules.compression);
         let is_it = |opened| {
-            file.fingerprint
-                .matches_head(&read_head(opened, compression))
+            let (head, _) = read_head(opened, matched.archive, name);
+            file.fingerprint.matches_head(&head)
         };
         match opened {
             Ok(Some(opened)) if is_it(&opened) => {

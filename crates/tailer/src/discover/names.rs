@@ -73,7 +73,8 @@ impl<R> crate::Tailer<R> {
         let Ok(opened) = open_log(path, &self.allowed_roots) else {
             return false;
         };
-        let head = read_head(&opened, file.compression());
+        let rules = self.matched(&file.path).and_then(|matched| matched.archive);
+        let (head, _) = read_head(&opened, rules, path.file_name().unwrap_or_default());
         file.identity.fingerprint.matches_head(&head)
     }
 

@@ -7,7 +7,21 @@ use tailwater_tailer::{ArchiveRules, Compression, Damage, WatchBackend};
 
 use crate::host::Host;
 
-const FORMATS: [Compression; 3] = [Compression::Gzip, Compression::Zlib, Compression::Bzip2];
+const FORMATS: [Compression; 5] = [
+    Compression::Gzip,
+    Compression::Zlib,
+    Compression::Bzip2,
+    Compression::Zstd,
+    Compression::Xz,
+];
+
+/// Those of which several follow each other in one file.
+const OF_MEMBERS: [Compression; 4] = [
+    Compression::Gzip,
+    Compression::Bzip2,
+    Compression::Zstd,
+    Compression::Xz,
+];
 
 fn host(compression: Compression) -> Host {
     host_with(compression, 1, Duration::ZERO)
@@ -15,7 +29,10 @@ fn host(compression: Compression) -> Host {
 
 fn host_with(compression: Compression, sinks: u32, delay: Duration) -> Host {
     Host::with(WatchBackend::Auto, &["*.log*"], &[], |setup| {
-        setup.source.archive = Some(ArchiveRules { compression, delay });
+        setup.source.archive = Some(ArchiveRules {
+            compression: Some(compression),
+            delay,
+        });
         setup.sinks = sinks;
     })
 }
@@ -35,6 +52,18 @@ fn pack(compression: Compression, text: &[u8]) -> Vec<u8> {
         }
         Compression::Bzip2 => {
             let mut writer = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::new(9));
+            writer.write_all(text).unwrap();
+            writer.finish().unwrap()
+        }
+        Compression::Zstd => {
+            let mut writer = zstd::Encoder::new(Vec::new(), 3).unwrap();
+            // As the program does.
+            writer.include_checksum(true).unwrap();
+            writer.write_all(text).unwrap();
+            writer.finish().unwrap()
+        }
+        Compression::Xz => {
+            let mut writer = liblzma::write::XzEncoder::new(Vec::new(), 1);
             writer.write_all(text).unwrap();
             writer.finish().unwrap()
         }
@@ -73,7 +102,7 @@ fn an_archive_of_every_format_is_read_to_its_end_once() {
 
 #[test]
 fn members_one_after_the_other_and_padding_are_one_file() {
-    for compression in [Compression::Gzip, Compression::Bzip2] {
+    for compression in OF_MEMBERS {
         let mut host = host(compression);
         let mut bytes = pack(compression, b"one\ntw");
         bytes.extend(pack(compression, b""));
@@ -208,14 +237,17 @@ fn a_wrong_checksum_and_trailing_bytes_are_told_of_and_cost_no_line() {
         let mut garbage = pack(compression, b"one\ntwo\n");
         garbage.extend(b"something else\n");
         let mut cases = vec![(garbage, Damage::TrailingBytes)];
-        if compression != Compression::Bzip2 {
+        let checksum_from_end = match compression {
+            Compression::Gzip => Some(8),
+            Compression::Zlib | Compression::Zstd => Some(4),
+            // That of the block, before the index and the footer.
+            Compression::Xz => Some(28),
+            // It has one of each block, before any of it is decoded.
+            Compression::Bzip2 => None,
+        };
+        if let Some(from_end) = checksum_from_end {
             let mut wrong = pack(compression, b"one\ntwo\n");
-            let checksum = wrong.len()
-                - if compression == Compression::Gzip {
-                    8
-                } else {
-                    4
-                };
+            let checksum = wrong.len() - from_end;
             wrong[checksum] ^= 1;
             cases.push((wrong, Damage::Corrupt));
         }
@@ -242,6 +274,134 @@ fn what_is_no_archive_is_told_of_and_an_empty_file_is_not() {
         host.append("empty.log", pack(compression, b"not empty any more\n"));
         host.settle();
         assert_eq!(host.lines(), ["not empty any more"]);
+    }
+}
+
+/// Whoever writes with `--ultra --long=31`, or forges a header, asks for gigabytes.
+#[test]
+fn a_window_over_the_limit_is_damage_and_not_memory() {
+    // A frame of zstd with a window of 256 MiB, and a block of xz with a dictionary of 96 MiB.
+    let zstd = b"\x28\xb5\x2f\xfd\x00\x90\x21\x00\x00one\n".to_vec();
+    let mut options = liblzma::stream::LzmaOptions::new_preset(0).unwrap();
+    options.dict_size(96 << 20);
+    let mut filters = liblzma::stream::Filters::new();
+    filters.lzma2(&options);
+    let check = liblzma::stream::Check::Crc32;
+    let stream = liblzma::stream::Stream::new_stream_encoder(&filters, check).unwrap();
+    let mut writer = liblzma::write::XzEncoder::new_stream(Vec::new(), stream);
+    writer.write_all(b"one\n").unwrap();
+    let xz = writer.finish().unwrap();
+    for (compression, bytes) in [(Compression::Zstd, zstd), (Compression::Xz, xz)] {
+        let mut host = host(compression);
+        let mut small = pack(compression, b"before\n");
+        small.extend(&bytes);
+        host.append("a.log", bytes);
+        host.append("b.log", small);
+        host.settle();
+        assert_eq!(host.damages, [Damage::WindowTooLarge; 2], "{compression:?}");
+        assert_eq!(host.lines(), ["before"], "{compression:?}");
+    }
+}
+
+/// As `pzstd` writes them, and what others put between.
+#[test]
+fn frames_of_zstd_that_are_to_be_skipped_are_no_lines() {
+    let skipped = b"\x50\x2a\x4d\x18\x05\0\0\0skip\n".to_vec();
+    let mut host = host(Compression::Zstd);
+    let mut bytes = skipped.clone();
+    bytes.extend(pack(Compression::Zstd, b"one\n"));
+    bytes.extend(&skipped);
+    bytes.extend(pack(Compression::Zstd, b"two\n"));
+    assert_eq!(Compression::detect(&bytes), Some(Compression::Zstd));
+    host.append("a.log", bytes);
+    host.append("b.log", skipped);
+    host.settle();
+    assert_eq!(host.lines(), ["one", "two"]);
+    assert_eq!(host.damages, []);
+}
+
+#[test]
+fn every_format_but_zlib_is_told_by_its_first_bytes() {
+    for compression in OF_MEMBERS {
+        for text in [&b""[..], b"one\n"] {
+            let bytes = pack(compression, text);
+            assert_eq!(Compression::detect(&bytes), Some(compression));
+            assert_eq!(Compression::detect(&bytes[..6]), Some(compression));
+            assert_eq!(Compression::detect(&bytes[..2]), None);
+        }
+    }
+    let plain = ["", "one\n", "BZh", "BZh9 is how it begins", "P*M", "\u{1f}"];
+    for text in plain {
+        assert_eq!(Compression::detect(text.as_bytes()), None, "{text}");
+    }
+    assert_eq!(Compression::detect(&pack(Compression::Zlib, b"one")), None);
+}
+
+fn host_that_detects(globs: &[&str], rules: Option<ArchiveRules>) -> Host {
+    Host::with(WatchBackend::Auto, globs, &[], |setup| {
+        setup.source.archive = rules;
+    })
+}
+
+const BY_MAGIC: ArchiveRules = ArchiveRules {
+    compression: None,
+    delay: Duration::ZERO,
+};
+
+#[test]
+fn each_file_is_what_its_first_bytes_say_where_the_source_leaves_it_to_them() {
+    let mut host = host_that_detects(&["*.log*"], Some(BY_MAGIC));
+    for (number, compression) in OF_MEMBERS.into_iter().enumerate() {
+        let line = format!("packed {number}\n");
+        host.append(&format!("{number}.log"), pack(compression, line.as_bytes()));
+    }
+    host.append("plain.log", "plain\n");
+    host.append("plain.log.gz", "named like an archive\n");
+    host.append("young.log.gz", "");
+    host.settle();
+    let mut lines = host.lines();
+    lines.sort();
+    let expected = [
+        "named like an archive",
+        "packed 0",
+        "packed 1",
+        "packed 2",
+        "packed 3",
+        "plain",
+    ];
+    assert_eq!(lines, expected);
+    for byte in pack(Compression::Gzip, b"byte by byte\n") {
+        host.append("young.log.gz", [byte]);
+        host.turn();
+    }
+    host.append("plain.log", "goes on\n");
+    host.settle();
+    assert_eq!(host.lines_of("young.log.gz"), ["byte by byte"]);
+    assert_eq!(host.lines_of("plain.log"), ["plain", "goes on"]);
+    assert_eq!(host.damages, []);
+}
+
+#[test]
+fn without_a_word_in_the_source_name_and_first_bytes_say_together_what_is_an_archive() {
+    let mut host = host_that_detects(&["*"], None);
+    for compression in OF_MEMBERS {
+        let name = format!("a.log{}", compression.ending());
+        host.append(&name, pack(compression, b"packed\n"));
+    }
+    let bare = pack(Compression::Gzip, b"packed under another name\n");
+    host.append("a.bin", &bare);
+    host.append("b.log.gz", "plain\n");
+    host.settle();
+    for _ in 0..2 {
+        for compression in OF_MEMBERS {
+            let name = format!("a.log{}", compression.ending());
+            assert_eq!(host.lines_of(&name), ["packed"], "{name}");
+        }
+        assert_eq!(host.lines_of("b.log.gz"), ["plain"]);
+        assert_ne!(host.lines_of("a.bin"), ["packed under another name"]);
+        assert_eq!(host.damages, []);
+        host.restart();
+        host.settle();
     }
 }
 

@@ -382,6 +382,12 @@ pub enum RawCompression {
     Zlib,
     /// bzip2.
     Bzip2,
+    /// RFC 8878.
+    Zstd,
+    /// `.xz`.
+    Xz,
+    /// Each as its first bytes say.
+    Auto,
 }
 
 /// Where files that were never seen start.

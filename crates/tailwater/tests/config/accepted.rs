@@ -102,7 +102,7 @@ sinks:
     assert_eq!(source.frame.over_limit, OverLimit::Split);
     assert_eq!(source.partial_line_timeout, Some(Duration::from_secs(5)));
     let archives = ArchiveRules {
-        compression: Compression::Bzip2,
+        compression: Some(Compression::Bzip2),
         delay: Duration::from_secs(10),
     };
     assert_eq!(source.archive, Some(archives));

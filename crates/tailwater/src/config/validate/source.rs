@@ -105,16 +105,19 @@ fn archive_rules(
             checker.fail(
                 &path.key("decompression_delay"),
                 "only archives are waited for, and this source reads none",
-                "add `decompression: gzip`, `zlib` or `bzip2`, or remove the key",
+                "add `decompression: auto`, or the format of the archives, or remove the key",
             );
         }
         return None;
     };
     Some(ArchiveRules {
         compression: match compression {
-            RawCompression::Gzip => Compression::Gzip,
-            RawCompression::Zlib => Compression::Zlib,
-            RawCompression::Bzip2 => Compression::Bzip2,
+            RawCompression::Gzip => Some(Compression::Gzip),
+            RawCompression::Zlib => Some(Compression::Zlib),
+            RawCompression::Bzip2 => Some(Compression::Bzip2),
+            RawCompression::Zstd => Some(Compression::Zstd),
+            RawCompression::Xz => Some(Compression::Xz),
+            RawCompression::Auto => None,
         },
         delay: raw
             .decompression_delay
