@@ -1,9 +1,12 @@
 //! How grave a record is.
 
 mod detect;
+mod severity;
 
 use std::fmt;
 use std::str::FromStr;
+
+pub use severity::{Severity, UnknownSeverity};
 
 /// How grave a record is, from the least to the most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -45,7 +48,7 @@ impl Level {
     /// Returns the severity number of OpenTelemetry: the first of the four of its range.
     ///
     /// Source: OpenTelemetry, Logs Data Model, field `SeverityNumber`.
-    pub fn number(self) -> u8 {
+    pub const fn number(self) -> u8 {
         match self {
             Self::Trace => 1,
             Self::Debug => 5,
@@ -72,11 +75,14 @@ impl Level {
     ///
     /// Looks at the first 512 bytes, whatever they are, and allocates nothing. These are found:
     ///
-    /// - the header of klog and glog at the start of the line: `E0102 15:04:05`;
+    /// - at the start of the line, the header of klog and glog, `E0102 15:04:05`, and the priority of
+    ///   systemd and syslog, `<3>`;
     /// - a key `level`, `lvl`, `severity`, `loglevel` or `log.level` with its value, as in JSON, logfmt
     ///   and YAML, and the numbers 10 to 60 of pino and bunyan in `"level":30`;
     /// - begun within 128 bytes, a word in brackets (`[error]`, `[core:error]`, `[W]`), in upper case
     ///   (` ERROR `, `WARNING:`), or before a colon (`error: `).
+    ///
+    /// `SEVERE` and `FINE:` of Java, `LOG:` of `PostgreSQL`, `[System]` of `MySQL` are known, too.
     ///
     /// A key with its value wins over words; of two of a kind the first one wins. A word in lower case
     /// within a sentence is none.

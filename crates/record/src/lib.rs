@@ -13,5 +13,5 @@ mod span;
 pub use batch::{BatchId, BatchSpan, EncodedBatch, Share};
 pub use identity::{FileIdentity, Fingerprint, Marker, WINDOW_BYTES};
 pub use labels::{LabelError, LabelSet};
-pub use level::{Level, UnknownLevel};
+pub use level::{Level, Severity, UnknownLevel, UnknownSeverity};
 pub use span::{CursorId, FileId, RecordView, Span, TimestampNs};

@@ -176,6 +176,7 @@ impl Compiler {
             StageConfig::EventLogMessage(config) => self.eventlogmessage(config.as_ref(), place)?,
             StageConfig::GeoIp(config) => self.geoip(config, place)?,
             StageConfig::Truncate(config) => truncate(config, place)?,
+            StageConfig::Level(config) => self.level(config.as_ref(), place)?,
         };
         self.ops.push(op);
         Ok(())
@@ -342,5 +343,6 @@ fn name(stage: &StageConfig) -> &'static str {
         StageConfig::EventLogMessage(_) => "eventlogmessage",
         StageConfig::GeoIp(_) => "geoip",
         StageConfig::Truncate(_) => "truncate",
+        StageConfig::Level(_) => "level",
     }
 }

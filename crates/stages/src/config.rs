@@ -71,6 +71,8 @@ pub enum StageConfig {
     GeoIp(GeoIpConfig),
     /// Long lines cut. Promtail has no such stage.
     Truncate(TruncateConfig),
+    /// The record's severity. Promtail has no such stage.
+    Level(Option<LevelConfig>),
 }
 
 /// A stage without settings.
@@ -288,6 +290,17 @@ pub struct SamplingConfig {
     pub rate: f64,
     /// The reason that dropped lines are counted under; none: `sampling_stage`.
     pub drop_counter_reason: Option<String>,
+    /// Lines that stay whatever their place. Promtail has no such key.
+    pub keep: Option<SamplingKeep>,
+}
+
+/// Lines that `sampling` keeps all of.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SamplingKeep {
+    /// Those of this level, as [`tailwater_record::Level`] spells it, and graver ones: by the severity that
+    /// a stage has set, or by what the line says.
+    pub level: String,
 }
 
 /// Settings of `drop`: a line is dropped where all that is given holds.
@@ -342,6 +355,52 @@ pub struct TruncateConfig {
     /// Bytes of a line, alone or with `B`, `KiB`, `MiB`, `GiB`, `kB`, `MB`, `GB`. A longer one is cut
     /// behind its last character within them.
     pub max_bytes: String,
+}
+
+/// Settings of `level`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LevelConfig {
+    /// The extracted value that says how grave the line is; none: `level`.
+    pub source: Option<String>,
+    /// What the value is: `word` (the default), `syslog`, `http_status` or `pino`.
+    pub from: Option<String>,
+    /// Severities by the words that mean them, in any case; asked before what `from` knows.
+    pub map: BTreeMap<String, SeverityWord>,
+    /// The severity of a line whose value says nothing, and which says none itself; none: none.
+    pub default: Option<SeverityWord>,
+}
+
+/// A severity as it is written: a text such as `WARN` or `INFO2`, or a number from 1 to 24.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeverityWord(pub String);
+
+impl<'de> Deserialize<'de> for SeverityWord {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Word;
+
+        impl Visitor<'_> for Word {
+            type Value = SeverityWord;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a severity such as `WARN`, or a number from 1 to 24")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<SeverityWord, E> {
+                Ok(SeverityWord(text.to_owned()))
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<SeverityWord, E> {
+                Ok(SeverityWord(number.to_string()))
+            }
+
+            fn visit_i64<E>(self, number: i64) -> Result<SeverityWord, E> {
+                Ok(SeverityWord(number.to_string()))
+            }
+        }
+
+        deserializer.deserialize_any(Word)
+    }
 }
 
 /// Reads a string, or a list of strings.

@@ -6,7 +6,7 @@
 
 use std::io::Write as _;
 
-use tailwater_record::{LabelSet, TimestampNs};
+use tailwater_record::{LabelSet, Severity, TimestampNs};
 
 use crate::interner::Interner;
 use crate::program::Names;
@@ -146,6 +146,8 @@ pub(crate) struct Draft<'a> {
     /// Set where lines were joined to this one.
     joined_parts: Option<Parts>,
     pub(crate) lines: u64,
+    /// Set where a stage has set it.
+    pub(crate) severity: Option<Severity>,
     base: &'a LabelSet,
     /// Set where stages changed the labels.
     relabeled: Option<LabelSet>,
@@ -197,6 +199,7 @@ pub(crate) struct Start<'a> {
     pub(crate) seed: u64,
     pub(crate) parts: PartsRef<'a>,
     pub(crate) lines: u64,
+    pub(crate) severity: Option<Severity>,
 }
 
 impl<'a> Draft<'a> {
@@ -216,6 +219,7 @@ impl<'a> Draft<'a> {
             parts: start.parts,
             joined_parts: None,
             lines: start.lines,
+            severity: start.severity,
             base: start.labels,
             relabeled: None,
         }

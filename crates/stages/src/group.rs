@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use tailwater_record::{FileId, LabelSet, TimestampNs};
+use tailwater_record::{FileId, LabelSet, Severity, TimestampNs};
 
 use crate::draft::{Buffers, Draft, Parts, Start};
 use crate::interner::Mix;
@@ -21,6 +21,7 @@ pub(crate) struct Group {
     pub(crate) timestamp: TimestampNs,
     pub(crate) now: TimestampNs,
     seed: u64,
+    severity: Option<Severity>,
     labels: LabelSet,
     /// The extracted values, and their text.
     buffers: Buffers,
@@ -39,6 +40,7 @@ impl Group {
             timestamp: draft.timestamp,
             now: draft.now,
             seed: draft.seed,
+            severity: draft.severity,
             labels: draft.labels().clone(),
             buffers: Buffers::default(),
             starts: Vec::new(),
@@ -47,10 +49,11 @@ impl Group {
         group
     }
 
-    /// Takes time, labels and values of a draft instead of its own.
+    /// Takes time, severity, labels and values of a draft instead of its own.
     fn follow(&mut self, draft: &Draft<'_>) {
         self.timestamp = draft.timestamp;
         self.seed = draft.seed;
+        self.severity = draft.severity;
         self.labels.clone_from(draft.labels());
         draft.copy_values(&mut self.buffers);
     }
@@ -108,6 +111,7 @@ impl Group {
             seed: self.seed,
             parts: self.parts.as_ref(),
             lines: self.lines,
+            severity: self.severity,
         };
         Draft::new(start, buffers)
     }

@@ -86,6 +86,7 @@ impl Op {
             Self::EventLogMessage(_) => "eventlogmessage",
             Self::GeoIp(_) => "geoip",
             Self::Truncate(_) => "truncate",
+            Self::Level(_) => "level",
         })
     }
 }
@@ -115,6 +116,9 @@ impl View {
         let time = Timestamp::from_nanosecond(i128::from(draft.timestamp.0));
         let time = time.map_or_else(|_| draft.timestamp.0.to_string(), |time| time.to_string());
         all.insert("Entry.Entry.Timestamp".to_owned(), time);
+        if let Some(severity) = draft.severity {
+            all.insert("Severity".to_owned(), severity.to_string());
+        }
         for (name, value) in draft.labels().iter() {
             all.insert(format!("Entry.Labels[{name:?}]"), value.to_owned());
         }

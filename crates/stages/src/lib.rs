@@ -11,7 +11,7 @@
 //! - Every line that goes in comes out once: in a record, alone or in a group, or dropped.
 //! - The same lines with the same timestamps give the same records, however they are chunked.
 //! - In steady state a line costs no allocation in `cri`, `docker`, `json` with plain paths, `logfmt`,
-//!   `regex`, `labels`, `timestamp`, `output`, `drop` and `match`.
+//!   `regex`, `labels`, `timestamp`, `output`, `drop` `match` and `level`.
 //! - Everything that is kept from line to line is bounded by [`Limits`].
 //!
 //! This crate knows neither files, but for the database of a `geoip`, nor sinks nor the syntax of a configuration, and it takes no time:
@@ -37,10 +37,11 @@ mod worker;
 
 pub use compile::Stages;
 pub use config::{
-    CriConfig, DropConfig, Empty, EventLogMessageConfig, GeoIpConfig, JsonConfig, LimitConfig,
-    LogfmtConfig, MatchConfig, MetricConfig, MetricSettings, MultilineConfig, OutputConfig,
-    PackConfig, RegexConfig, ReplaceConfig, SamplingConfig, Sources, StageConfig, TemplateConfig,
-    TenantConfig, TimestampConfig, TruncateConfig,
+    CriConfig, DropConfig, Empty, EventLogMessageConfig, GeoIpConfig, JsonConfig, LevelConfig,
+    LimitConfig, LogfmtConfig, MatchConfig, MetricConfig, MetricSettings, MultilineConfig,
+    OutputConfig, PackConfig, RegexConfig, ReplaceConfig, SamplingConfig, SamplingKeep,
+    SeverityWord, Sources, StageConfig, TemplateConfig, TenantConfig, TimestampConfig,
+    TruncateConfig,
 };
 pub use error::CompileError;
 pub use inspect::{Change, Fate, Inspector};

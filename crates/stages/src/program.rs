@@ -155,6 +155,7 @@ pub(crate) enum Op {
     EventLogMessage(stage::eventlogmessage::EventLogMessage),
     GeoIp(stage::geoip::GeoIp),
     Truncate(stage::truncate::Truncate),
+    Level(stage::level::Level),
     /// Another one, looked at.
     Inspected(Box<Inspected>),
 }
@@ -195,6 +196,7 @@ impl Op {
             Self::Decolorize(stage) => stage.apply(draft),
             Self::GeoIp(stage) => stage.apply(draft, shop),
             Self::Truncate(stage) => stage.apply(draft),
+            Self::Level(stage) => stage.apply(draft),
             Self::EventLogMessage(stage) => return stage.apply(draft, shop),
             Self::Inspected(stage) => return stage.apply(draft, shop),
         }

@@ -7,6 +7,7 @@ pub(crate) mod eventlogmessage;
 pub(crate) mod geoip;
 pub(crate) mod json;
 pub(crate) mod labels;
+pub(crate) mod level;
 pub(crate) mod limit;
 pub(crate) mod logfmt;
 pub(crate) mod matching;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tailwater_record::{FileId, LabelSet, RecordView, Span, TimestampNs};
+use tailwater_record::{FileId, LabelSet, RecordView, Severity, Span, TimestampNs};
 
 use crate::compile::Program;
 use crate::draft::{Draft, PartsRef, Start, retained};
@@ -65,6 +65,8 @@ pub struct Processed<'a> {
     pub labels: &'a LabelSet,
     /// Structured metadata, in the order in which it was set.
     pub metadata: &'a [(&'a str, &'a str)],
+    /// The severity that a stage set.
+    pub severity: Option<Severity>,
     /// The tenant that a stage set.
     pub tenant: Option<&'a str>,
     /// The bytes it stands for; one part, or two where a group began before a rotation.
@@ -148,6 +150,7 @@ impl Worker {
                 read_at: std::slice::from_ref(&entry.timestamp),
             },
             lines: 1,
+            severity: None,
         };
         let draft = Draft::new(start, buffers);
         self.run(0, draft, emit);
@@ -321,6 +324,7 @@ impl Worker {
             timestamp: draft.timestamp,
             labels: draft.labels(),
             metadata,
+            severity: draft.severity,
             tenant: has_tenant.then_some(self.shop.tenant.as_str()),
             parts: draft.parts(),
             lines: draft.lines,

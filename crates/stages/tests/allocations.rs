@@ -178,3 +178,17 @@ fn lines_of_one_set_of_labels_are_counted_without_an_allocation() {
     let yaml = "- regex: { expression: '(?P<v>\\d+)' }\n- metrics: { v: { type: histogram, config: { buckets: [ 1, 10 ] } } }\n- static_labels: { a: b }\n- sampling: { rate: 0.5 }\n- labeldrop: [ job ]";
     check(yaml, |number| format!("value {number}"));
 }
+
+#[test]
+fn levels_and_what_is_kept_by_them_cost_no_allocation() {
+    let yaml = "
+- json: { expressions: { level: } }
+- level: { map: { loud: ERROR }, default: INFO }
+- sampling: { rate: 0.1, keep: { level: warn } }
+";
+    check(yaml, |number| match number % 4 {
+        0 => format!("[notice] {number}"),
+        1 => format!(r#"{{"level":{},"msg":"{number}"}}"#, number % 60),
+        _ => format!(r#"{{"level":"{}","msg":"{number}"}}"#, level(number)),
+    });
+}

@@ -31,9 +31,13 @@ struct Word {
 
 pub(super) fn detect(line: &[u8]) -> Option<Level> {
     let head = line.get(..MAX_HEAD_BYTES).unwrap_or(line);
+    let priority = priority(head);
     klog_header(head)
+        .or(priority.filter(|_| head.get(2) == Some(&b'>')))
         .or_else(|| keyed_level(head))
         .or_else(|| bare_level(head))
+        // That of syslog is often the same for all that a program writes.
+        .or(priority)
 }
 
 /// Reads `E0102 15:04:05`: the level, the month and day, and the time.
@@ -52,6 +56,28 @@ fn klog_header(head: &[u8]) -> Option<Level> {
     let is_date = (b"01"..=b"12").contains(&month.first_chunk()?)
         && (b"01"..=b"31").contains(&day.first_chunk()?);
     (fits && is_date).then_some(level)
+}
+
+/// Reads the `<3>` that services write for systemd, or the `<34>` before a line of syslog: 8 times the
+/// facility, and the severity.
+fn priority(head: &[u8]) -> Option<Level> {
+    let rest = head.strip_prefix(b"<")?;
+    let digits = rest.iter().take(4).take_while(|byte| byte.is_ascii_digit());
+    let (digits, after) = rest.split_at_checked(digits.count())?;
+    if !(1..=3).contains(&digits.len()) || after.first() != Some(&b'>') {
+        return None;
+    }
+    let value = |number: u16, digit: &u8| number * 10 + u16::from(digit.saturating_sub(b'0'));
+    match digits.iter().fold(0, value) {
+        192.. => None,
+        priority => Some(match priority % 8 {
+            0..=2 => Level::Fatal,
+            3 => Level::Error,
+            4 => Level::Warn,
+            5 | 6 => Level::Info,
+            _ => Level::Debug,
+        }),
+    }
 }
 
 /// The letters of klog and of loggers that print a level as one.
@@ -125,8 +151,28 @@ fn value_level(value: &[u8]) -> Option<Level> {
     let bytes = value.iter().take(MAX_WORD_BYTES + 1);
     match value.get(..bytes.take_while(|byte| is_inside(byte)).count())? {
         [letter] => of_letter(*letter),
-        word => Level::named(word),
+        word => Level::named(word).or_else(|| of_logger(word)),
     }
+}
+
+/// What fewer loggers write, where it is clear that a level stands there.
+fn of_logger(word: &[u8]) -> Option<Level> {
+    let words: [(&[u8], Level); 12] = [
+        (b"severe", Level::Error),
+        (b"fine", Level::Debug),
+        (b"finer", Level::Trace),
+        (b"finest", Level::Trace),
+        (b"verbose", Level::Trace),
+        (b"note", Level::Info),
+        (b"log", Level::Info),
+        (b"inf", Level::Info),
+        (b"wrn", Level::Warn),
+        (b"ftl", Level::Fatal),
+        (b"dpanic", Level::Fatal),
+        (b"emergency", Level::Fatal),
+    ];
+    let is_word = |(known, _): &(&[u8], Level)| known.eq_ignore_ascii_case(word);
+    words.into_iter().find(is_word).map(|(_, level)| level)
 }
 
 /// Reads the levels of pino and bunyan, 10 to 60. A number in quotes, of another key or in between may
@@ -203,14 +249,14 @@ fn word_marks(head: &[u8]) -> [u8; MAX_MARKS] {
 /// Reads the word that ends before the delimiter at a mark or starts there.
 fn marked_word(head: &[u8], at: usize) -> Option<Word> {
     match head.split_at_checked(at)? {
-        (before, [b']', ..]) => bracketed_word(before),
+        (before, [b']', after @ ..]) => bracketed_word(before, after),
         (before, [b':', after @ ..]) => word_before_colon(before, after),
         _ => upper_word(head, at),
     }
 }
 
 /// Reads a word that ends right before `]`: `[error]`, `[ WARN ]`, `[core:error]`, `[E]`.
-fn bracketed_word(before: &[u8]) -> Option<Word> {
+fn bracketed_word(before: &[u8], after: &[u8]) -> Option<Word> {
     let before = trim_spaces_end(before);
     let (outside, word) = last_word(before)?;
     let inside = trim_spaces_end(outside);
@@ -228,6 +274,8 @@ fn bracketed_word(before: &[u8]) -> Option<Word> {
         [letter] => of_letter(*letter),
         // MySQL and MariaDB; elsewhere a note is a word like others.
         [b'N', b'o', b't', b'e'] => Some(Level::Info),
+        // MySQL again, which has the code next.
+        b"System" if after.starts_with(b" [MY-") => Some(Level::Info),
         _ => of_word(word),
     }?;
     opens.then_some(Word {
@@ -245,7 +293,13 @@ fn word_before_colon(before: &[u8], after: &[u8]) -> Option<Word> {
         return None;
     }
     let (outside, word) = last_word(before)?;
-    let level = of_word(word)?;
+    // PHP, Go and compilers: the program ends with it.
+    let is_fatal = outside.ends_with(b"atal ") && word.eq_ignore_ascii_case(b"error");
+    let level = if is_fatal {
+        Level::Fatal
+    } else {
+        of_word(word)?
+    };
     opens_word(outside).then_some(Word {
         start: outside.len(),
         level,
@@ -265,7 +319,31 @@ fn upper_word(head: &[u8], start: usize) -> Option<Word> {
     if !after.first().is_none_or(|byte| closes_word(*byte)) {
         return None;
     }
-    of_word(word).map(|level| Word { start, level })
+    let level = of_word(word).or_else(|| of_upper_word(word, after));
+    level.map(|level| Word { start, level })
+}
+
+/// Reads a word in upper case that is a level where the program writes it, and may be none elsewhere.
+fn of_upper_word(word: &[u8], after: &[u8]) -> Option<Level> {
+    match word {
+        b"SEVERE" => Some(Level::Error),
+        // java.util.logging, alone and in Tomcat.
+        b"FINE" | b"FINER" | b"FINEST" => {
+            let is_level = after.first() == Some(&b':') || after.starts_with(b" [");
+            let level = if word == b"FINE" {
+                Level::Debug
+            } else {
+                Level::Trace
+            };
+            is_level.then_some(level)
+        }
+        // PostgreSQL, in its text and in CSV.
+        b"LOG" => {
+            let is_level = after.starts_with(b":  ") || after.starts_with(b",00000,");
+            is_level.then_some(Level::Info)
+        }
+        _ => None,
+    }
 }
 
 /// Returns whether a word may follow these bytes, so that it stands alone. A quote, `/` and `=` are not

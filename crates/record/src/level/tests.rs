@@ -131,10 +131,10 @@ fn access_logs_have_no_level() {
 #[test]
 fn databases_say_their_level_before_a_colon_or_in_brackets() {
     check(&[
-        // LOG ranks below WARNING for a client and above ERROR for the server's log: it is not clear.
+        // As PostgreSQL has it where it logs to syslog.
         (
             "2024-03-01 12:00:00.123 UTC [1234] LOG:  checkpoint starting: time",
-            None,
+            Some(Info),
         ),
         (
             "2024-03-01 12:00:00.123 UTC [1234] ERROR:  relation \"x\" does not exist at character 15",
@@ -178,7 +178,7 @@ fn databases_say_their_level_before_a_colon_or_in_brackets() {
         ),
         (
             "2024-03-01T12:00:00.000000Z 0 [System] [MY-010116] [Server] /usr/sbin/mysqld starting",
-            None,
+            Some(Info),
         ),
         (
             "2024-03-01T12:00:00.000000Z 0 [ERROR] [MY-010119] [Server] Aborting",
@@ -369,10 +369,6 @@ fn text_without_a_level_has_none() {
             None,
         ),
         (
-            "<34>1 2024-03-01T12:00:00.000Z host su - ID47 - 'su root' failed for user on /dev/pts/8",
-            None,
-        ),
-        (
             "Mar  1 12:00:00 host kernel: [12.345] usb 1-1: new high-speed USB device number 2",
             None,
         ),
@@ -395,6 +391,96 @@ fn text_without_a_level_has_none() {
         ("error: cannot find value `x`", Some(Error)),
         ("panic: runtime error: index out of range", Some(Fatal)),
         ("main: warning:", Some(Warn)),
+    ]);
+}
+
+#[test]
+fn services_write_their_priority_first() {
+    check(&[
+        ("<3>a disk is gone", Some(Error)),
+        ("<4>a disk is slow", Some(Warn)),
+        ("<5>a disk is there", Some(Info)),
+        ("<6>level=error is what another program said", Some(Info)),
+        ("<7>looking", Some(Debug)),
+        ("<0>", Some(Fatal)),
+        (
+            "<34>1 2024-03-01T12:00:00.000Z host su - ID47 - 'su root' failed for user on /dev/pts/8",
+            Some(Fatal),
+        ),
+        ("<30>Mar  1 12:00:00 host app[1]: started", Some(Info)),
+        ("<30>Mar  1 12:00:00 host app[1]: level=error", Some(Error)),
+        ("<30>Mar  1 12:00:00 host app[1]: WARNING: slow", Some(Warn)),
+        ("<191>x", Some(Debug)),
+        ("<192>x", None),
+        ("<1234>x", None),
+        ("<>x", None),
+        ("<3x", None),
+        ("<p>x</p>", None),
+        (" <3>x", None),
+    ]);
+}
+
+#[test]
+fn java_and_python_have_words_of_their_own() {
+    check(&[
+        ("SEVERE: Servlet.service() threw exception", Some(Error)),
+        (
+            "01-Mar-2024 12:00:00.123 SEVERE [main] org.apache.catalina.core",
+            Some(Error),
+        ),
+        ("FINE: entering", Some(Debug)),
+        ("FINEST: entering", Some(Trace)),
+        (
+            "01-Mar-2024 12:00:00.123 FINER [main] org.apache.catalina.core",
+            Some(Trace),
+        ),
+        ("all is FINE with it", None),
+        ("fine: entering", None),
+        ("CRITICAL:root:no space", Some(Fatal)),
+        (
+            "2024-03-01 12:00:00,123 - app - CRITICAL - no space",
+            Some(Fatal),
+        ),
+        (r#"{"level":"SEVERE","message":"x"}"#, Some(Error)),
+        ("severity=emergency", Some(Fatal)),
+        ("level=log", Some(Info)),
+    ]);
+}
+
+#[test]
+fn php_names_what_the_script_ends_with() {
+    check(&[
+        (
+            "[01-Mar-2024 12:00:00 UTC] PHP Fatal error:  Uncaught Error in /srv/x.php:1",
+            Some(Fatal),
+        ),
+        (
+            "[01-Mar-2024 12:00:00 UTC] PHP Recoverable fatal error:  x",
+            Some(Fatal),
+        ),
+        (
+            "[01-Mar-2024 12:00:00 UTC] PHP Parse error:  syntax error",
+            Some(Error),
+        ),
+        (
+            "[01-Mar-2024 12:00:00 UTC] PHP Warning:  Undefined variable $x",
+            Some(Warn),
+        ),
+        ("[01-Mar-2024 12:00:00 UTC] PHP Notice:  x", Some(Info)),
+        ("[01-Mar-2024 12:00:00 UTC] PHP Deprecated:  x", None),
+    ]);
+}
+
+#[test]
+fn the_log_of_postgresql_is_told_from_the_word() {
+    check(&[
+        (
+            "2024-03-01 12:00:00.123 UTC,,,12,,65e1,1,,2024-03-01 12:00:00 UTC,,0,LOG,00000,\"x\"",
+            Some(Info),
+        ),
+        ("the LOG is full", None),
+        ("LOG: x", None),
+        ("[System] ERROR: x", Some(Error)),
     ]);
 }
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::{Compiler, Counted};
 use crate::config::{
-    DropConfig, EventLogMessageConfig, GeoIpConfig, JsonConfig, LimitConfig, LogfmtConfig,
-    MetricConfig, MultilineConfig, OutputConfig, PackConfig, RegexConfig, ReplaceConfig,
-    SamplingConfig, Sources, TemplateConfig, TenantConfig, TimestampConfig, TruncateConfig,
+    DropConfig, EventLogMessageConfig, GeoIpConfig, JsonConfig, LevelConfig, LimitConfig,
+    LogfmtConfig, MetricConfig, MultilineConfig, OutputConfig, PackConfig, RegexConfig,
+    ReplaceConfig, SamplingConfig, Sources, TemplateConfig, TenantConfig, TimestampConfig,
+    TruncateConfig,
 };
 use crate::error::{CompileError, Fault};
 use crate::interner::is_label_name;
@@ -170,8 +171,19 @@ impl Compiler {
         let reason = config.drop_counter_reason.as_deref();
         let reason = self.reason(reason, "sampling_stage", Counted::Yes);
         let compiled = stage::sampling::Sampling::new(config, reason);
-        let compiled = compiled.map_err(|fault| fault.at(format!("{place}.rate")))?;
+        let compiled = compiled.map_err(at(place))?;
         Ok(Op::Sampling(compiled))
+    }
+
+    pub(super) fn level(
+        &mut self,
+        config: Option<&LevelConfig>,
+        place: &str,
+    ) -> Result<Op, CompileError> {
+        let config = config.cloned().unwrap_or_default();
+        check_source(config.source.as_ref(), place)?;
+        let compiled = stage::level::Level::new(&config, &mut self.names);
+        Ok(Op::Level(compiled.map_err(at(place))?))
     }
 
     pub(super) fn geoip(&mut self, config: &GeoIpConfig, place: &str) -> Result<Op, CompileError> {

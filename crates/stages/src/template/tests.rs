@@ -25,6 +25,7 @@ fn space_beside_a_trim_marker_is_removed() {
             seed: 0,
             parts: crate::draft::PartsRef::default(),
             lines: 1,
+            severity: None,
         };
         let draft = Draft::new(start, crate::draft::Buffers::default());
         let data = Data {

@@ -1,6 +1,6 @@
 //! Runs a list of stages, as it stands in a configuration, over lines.
 
-use tailwater_record::{FileId, LabelSet, Span, TimestampNs};
+use tailwater_record::{FileId, LabelSet, Severity, Span, TimestampNs};
 use tailwater_stages::{CompileError, Entry, Outcome, Processed, StageConfig, Stages, Worker};
 
 /// 2026-11-21T10:00:00Z: when the first line is read. Each further one is read 1 ms later.
@@ -16,6 +16,8 @@ pub(crate) struct Record {
     pub(crate) timestamp: u64,
     pub(crate) labels: Vec<(String, String)>,
     pub(crate) metadata: Vec<(String, String)>,
+    /// Its text.
+    pub(crate) severity: Option<&'static str>,
     pub(crate) tenant: Option<String>,
     pub(crate) spans: Vec<(u64, u64, u64)>,
     pub(crate) lines: u64,
@@ -31,6 +33,7 @@ impl Record {
             timestamp: record.timestamp.0,
             labels: record.labels.iter().map(owned).collect(),
             metadata: record.metadata.iter().copied().map(owned).collect(),
+            severity: record.severity.map(Severity::as_str),
             tenant: record.tenant.map(str::to_owned),
             spans: parts
                 .map(|part| (part.file.0, part.span.start, part.span.end))

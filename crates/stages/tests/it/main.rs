@@ -16,6 +16,7 @@ mod holding;
 mod hostile;
 mod inspecting;
 mod labeling;
+mod leveling;
 mod matching;
 mod metrics;
 mod mmdb;

@@ -20,6 +20,8 @@ const LISTS: &[&str] = &[
     "- multiline: { firstline: '^[a-m]', max_lines: 3 }",
     "- cri: {}\n- multiline: { firstline: '^[a-m]' }\n- static_labels: { a: b }",
     "- sampling: { rate: 0.5 }\n- structured_metadata: { j: job }\n- tenant: { label: job }",
+    "- regex: { expression: '(?P<level>\\w+)' }\n- level: { default: WARN }\n- multiline: { firstline: '^[a-m]' }",
+    "- logfmt: { mapping: { a: } }\n- level: { source: a, from: syslog }\n- sampling: { rate: 0.1, keep: { level: warn } }",
     "- regex: { expression: '(?s)(?P<message>.*)' }\n- eventlogmessage: {}\n- labels: { a: }",
 ];
 
