@@ -159,7 +159,8 @@ pub struct TimestampConfig {
     /// Formats that are tried after the first.
     #[serde(default)]
     pub fallback_formats: Vec<String>,
-    /// The IANA name of the zone of times without one; only for layouts.
+    /// The IANA name of the zone of times without one, or `Local` for that of the host; only for
+    /// layouts.
     pub location: Option<String>,
     /// `fudge` (the default) or `skip`.
     pub action_on_failure: Option<String>,

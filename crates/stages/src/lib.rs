@@ -21,6 +21,7 @@ mod compile;
 mod config;
 mod draft;
 mod error;
+mod expression;
 mod go;
 mod group;
 mod inspect;
@@ -44,6 +45,7 @@ pub use config::{
     TruncateConfig,
 };
 pub use error::CompileError;
+pub use expression::Expression;
 pub use inspect::{Change, Fate, Inspector};
 pub use limits::Limits;
 pub use pattern::rewrite as go_regex;

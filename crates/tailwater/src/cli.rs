@@ -40,6 +40,11 @@ enum Command {
         #[arg(long, short)]
         config: Option<PathBuf>,
     },
+    /// Lists the presets: what lines of well-known programs look like. With a name, prints its stages.
+    Presets {
+        /// The preset whose stages are printed, to be copied.
+        name: Option<String>,
+    },
     /// Prints Promtail's configuration in the native form, with a comment on what means something else.
     Convert {
         /// Promtail's file.
@@ -110,6 +115,9 @@ pub fn main() -> ExitCode {
         }
         Command::Check { config } => {
             crate::check::check(config.as_deref(), &mut std::io::stdout().lock())
+        }
+        Command::Presets { name } => {
+            crate::presets::run(name.as_deref(), &mut std::io::stdout().lock())
         }
         Command::Convert { config, flags } => crate::promtail::convert(config.as_deref(), flags),
         Command::Tail(tail) => crate::run::tail(tail, arguments.log_level),

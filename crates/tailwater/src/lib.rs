@@ -9,6 +9,7 @@ pub mod config;
 pub mod exit;
 mod log_count;
 pub mod positions;
+pub mod presets;
 pub mod promtail;
 pub mod registry;
 pub mod run;

@@ -245,3 +245,40 @@ fn without_a_target_the_reasons_are_told() {
         assert!(out.contains(told), "{out}");
     }
 }
+
+#[test]
+fn presets_are_listed_with_what_they_are_and_where_such_files_stand() {
+    let (output, out, errors) = tailwater(&["presets"]);
+    assert_eq!(output.status.code(), Some(0), "{errors}");
+    for preset in tailwater_presets::all() {
+        let is_its_line = |line: &&str| line.split_whitespace().next() == Some(preset.name);
+        let line = out.lines().find(is_its_line).unwrap();
+        assert!(line.ends_with(preset.summary), "{line}");
+        for path in tailwater::presets::read(preset).paths {
+            assert!(out.contains(&format!(" {path}\n")), "{path}");
+        }
+    }
+}
+
+#[test]
+fn the_stages_of_a_preset_are_printed_as_a_source_may_have_them() {
+    let folder = tempfile::tempdir().unwrap();
+    for preset in tailwater_presets::all() {
+        let (output, out, errors) = tailwater(&["presets", preset.name]);
+        assert_eq!(output.status.code(), Some(0), "{errors}");
+        let stages: String = out.lines().map(|line| format!("    {line}\n")).collect();
+        let config = format!(
+            "sinks: {{ o: {{ loki: {{ url: \"http://127.0.0.1:1\" }} }} }}\n\
+             sources:\n  s:\n    include: [\"/nowhere/*.log\"]\n{stages}"
+        );
+        let config = write(&folder.path().join("copied.yaml"), &config);
+        let (output, _, errors) = tailwater(&["check", "--config", &config]);
+        assert_eq!(output.status.code(), Some(0), "{}: {errors}", preset.name);
+    }
+    let (output, out, errors) = tailwater(&["presets", "logfnt"]);
+    assert_eq!(output.status.code(), Some(64));
+    assert!(
+        out.is_empty() && errors.contains("there is no preset `logfnt`; did you mean `logfmt`?"),
+        "{errors}"
+    );
+}

@@ -136,10 +136,14 @@ fn zone(name: &str) -> Result<TimeZone, (String, Fault)> {
     if name.is_empty() {
         return Ok(TimeZone::UTC);
     }
+    // Go's name for the zone of the host: `TZ`, else `/etc/localtime`, else UTC.
+    if name == "Local" {
+        return Ok(TimeZone::try_system().unwrap_or(TimeZone::UTC));
+    }
     TimeZone::get(name).map_err(|_| {
         let fault = Fault::new(
             format!("`{name}` is no time zone"),
-            "write an IANA name such as `Europe/Berlin`",
+            "write an IANA name such as `Europe/Berlin`, or `Local` for that of the host",
         );
         ("location".into(), fault)
     })

@@ -157,7 +157,6 @@ const EXAMPLES: &[(&str, &str)] = &[
 
 /// Keys that an operator may know from elsewhere, and what is to be said about them.
 const NOT_HERE: &[(&str, &str)] = &[
-    ("sources.*.preset", NOT_YET),
     (
         "sinks.*.type",
         "the kind of a sink is a key: `loki: { url: … }` in place of `type: loki`",
@@ -178,8 +177,6 @@ const NOT_HERE: &[(&str, &str)] = &[
     ("clients", PROMTAIL),
     ("positions", PROMTAIL),
 ];
-
-const NOT_YET: &str = "this key is not in this version";
 
 const PROMTAIL: &str =
     "this is a key of Promtail: one file is either in the native form or in Promtail's";

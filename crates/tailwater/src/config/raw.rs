@@ -250,6 +250,8 @@ pub struct RawSource {
     pub keep: Option<Vec<RawLevel>>,
     /// How fast it may be read.
     pub rate_limit: Option<RawRateLimit>,
+    /// The name of a preset, whose stages come before its own.
+    pub preset: Option<String>,
     /// What becomes of its lines before they are sent.
     #[serde(default)]
     pub stages: Vec<StageConfig>,

@@ -94,7 +94,7 @@ tailwater.yaml:4:5: unknown key `lables` in `sources.a`
 4 |     lables: { job: a }
   |     ^^^^^^ did you mean `labels`?
   |
-  = valid here: include, exclude, labels, path_label, structured_metadata, offset_metadata, tenant, read_from, ignore_older, encoding, max_line_bytes, over_limit, partial_line_timeout, decompression, decompression_delay, sinks, when_full, keep, rate_limit, stages
+  = valid here: include, exclude, labels, path_label, structured_metadata, offset_metadata, tenant, read_from, ignore_older, encoding, max_line_bytes, over_limit, partial_line_timeout, decompression, decompression_delay, sinks, when_full, keep, rate_limit, preset, stages
   = example: labels: { job: nginx }
 ",
     );
@@ -202,27 +202,6 @@ tailwater.yaml:4:5: unknown key `type` in `sinks.o`
   |
   = help: the kind of a sink is a key: `loki: { url: … }` in place of `type: loki`
   = valid here: loki, file, labels, batch, max_in_flight, queue, retry, when_full, spill, keep, dead_letters
-",
-    );
-}
-
-#[test]
-fn a_key_of_a_later_version_is_said_to_be_one() {
-    check(
-        r#"sources:
-  a:
-    include: ["/x/*.log"]
-    preset: nginx_access
-sinks: { o: { loki: { url: "http://loki:3100" } } }
-"#,
-        r"
-tailwater.yaml:4:5: unknown key `preset` in `sources.a`
-  |
-4 |     preset: nginx_access
-  |     ^^^^^^
-  |
-  = help: this key is not in this version
-  = valid here: include, exclude, labels, path_label, structured_metadata, offset_metadata, tenant, read_from, ignore_older, encoding, max_line_bytes, over_limit, partial_line_timeout, decompression, decompression_delay, sinks, when_full, keep, rate_limit, stages
 ",
     );
 }

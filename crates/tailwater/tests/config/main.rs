@@ -9,6 +9,7 @@ mod accepted;
 mod examples;
 mod files;
 mod keys;
+mod presets;
 mod sinks;
 mod syntax;
 mod values;

@@ -14,6 +14,7 @@ use super::super::raw::{
     Lasting, Named, RawCompression, RawEncoding, RawOverLimit, RawReadFrom, RawSource,
 };
 use super::policy;
+use crate::presets;
 use crate::registry::RawSink;
 
 /// Shortest limit of a line: the mark of a cut line must fit.
@@ -54,7 +55,7 @@ pub(super) fn check(
         .rate_limit
         .as_ref()
         .map(|limit| policy::rate_limit(checker, &path.key("rate_limit"), limit));
-    let stages = check_stages(checker, path, &raw.stages);
+    let stages = check_stages(checker, path, raw);
     let patterns = check_patterns(checker, path, raw)?;
     Some(SourceConfig {
         name: name.into(),
@@ -79,20 +80,43 @@ pub(super) fn check(
     })
 }
 
-/// Compiles the stages; `None` where each line is a record as it is, or they cannot be compiled.
-fn check_stages(
+/// Compiles the stages, those of the preset first; `None` where each line is a record as it is, or they
+/// cannot be compiled.
+fn check_stages(checker: &mut Checker<'_>, path: &KeyPath, raw: &RawSource) -> Option<Arc<Stages>> {
+    let mut all = preset_stages(checker, &path.key("preset"), raw.preset.as_deref());
+    let of_preset = all.len();
+    all.extend_from_slice(&raw.stages);
+    let error = match Stages::compile(&all) {
+        Ok(stages) => return Some(Arc::new(stages)).filter(|stages| !stages.is_empty()),
+        Err(error) => error,
+    };
+    // A place is one in its own list.
+    let alone = (of_preset > 0).then(|| Stages::compile(&raw.stages).err());
+    let error = alone.flatten().unwrap_or(error);
+    let at = path.key("stages").dotted(error.path());
+    checker.fail(&at, error.problem().to_owned(), error.hint().to_owned());
+    None
+}
+
+/// Returns the stages of a preset; none where there is none of the name.
+fn preset_stages(
     checker: &mut Checker<'_>,
     path: &KeyPath,
-    raw: &[StageConfig],
-) -> Option<Arc<Stages>> {
-    match Stages::compile(raw) {
-        Ok(stages) => Some(Arc::new(stages)).filter(|stages| !stages.is_empty()),
-        Err(error) => {
-            let at = path.key("stages").dotted(error.path());
-            checker.fail(&at, error.problem().to_owned(), error.hint().to_owned());
-            None
-        }
+    name: Option<&str>,
+) -> Vec<StageConfig> {
+    let Some(name) = name else {
+        return Vec::new();
+    };
+    if let Some(preset) = tailwater_presets::find(name) {
+        return presets::read(preset).stages;
     }
+    let written = checker.written(path).unwrap_or_default();
+    let known: Vec<&str> = tailwater_presets::all()
+        .iter()
+        .map(|preset| preset.name)
+        .collect();
+    checker.fail_word(path, format!("there is no preset `{written}`"), &known);
+    Vec::new()
 }
 
 fn archive_rules(
