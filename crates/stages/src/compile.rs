@@ -227,6 +227,7 @@ impl Compiler {
             format: "RFC3339Nano".to_owned(),
             fallback_formats: Vec::new(),
             location: None,
+            location_source: None,
             action_on_failure: None,
         };
         let timestamp = self.timestamp(&timestamp, place)?;

@@ -162,6 +162,9 @@ pub struct TimestampConfig {
     /// The IANA name of the zone of times without one, or `Local` for that of the host; only for
     /// layouts.
     pub location: Option<String>,
+    /// The extracted value that names the zone as IANA does, instead of `location`, which counts where
+    /// there is none or an unknown one; only for layouts. Promtail has no such key.
+    pub location_source: Option<String>,
     /// `fudge` (the default) or `skip`.
     pub action_on_failure: Option<String>,
 }
@@ -248,6 +251,10 @@ pub struct MatchConfig {
 pub struct MultilineConfig {
     /// RE2 syntax; a line that it matches starts a group.
     pub firstline: String,
+    /// RE2 syntax; a line that it matches starts a group too, and a first line right behind it goes on
+    /// with that group: for entries whose usual first line may have one above it. Promtail has no such
+    /// key.
+    pub heading: Option<String>,
     /// A Go duration; none: 3 s.
     pub max_wait_time: Option<String>,
     /// Lines of a group; none: 128; 0: no limit but that of [`crate::Limits`].

@@ -18,6 +18,8 @@ pub(crate) struct Group {
     pub(crate) lines: u64,
     /// Records that were joined; one can stand for several lines itself.
     pub(crate) joined: u64,
+    /// Whether its last line is the heading of the one behind.
+    pub(crate) is_headed: bool,
     pub(crate) timestamp: TimestampNs,
     pub(crate) now: TimestampNs,
     seed: u64,
@@ -37,6 +39,7 @@ impl Group {
             parts: Parts::default(),
             lines: 0,
             joined: 0,
+            is_headed: false,
             timestamp: draft.timestamp,
             now: draft.now,
             seed: draft.seed,
@@ -79,6 +82,7 @@ impl Group {
         self.parts.join(draft.parts_ref());
         self.lines += draft.lines;
         self.joined += 1;
+        self.is_headed = false;
         self.now = draft.now;
     }
 
@@ -89,6 +93,7 @@ impl Group {
         let lines = std::mem::take(&mut self.lines);
         let starts = std::mem::take(&mut self.starts);
         self.joined = 0;
+        self.is_headed = false;
         Self {
             line,
             parts,
@@ -229,6 +234,13 @@ impl Groups {
         let joined = group.joined;
         self.make_room(released);
         joined
+    }
+
+    /// Remembers that the last line of a stream's group is a heading.
+    pub(crate) fn set_headed(&mut self, key: &StreamKey) {
+        if let Some(Stream { group, .. }) = self.streams.get_mut(key) {
+            group.is_headed = group.lines > 0;
+        }
     }
 
     /// Releases the oldest groups where there are too many streams or bytes.

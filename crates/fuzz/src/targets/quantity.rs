@@ -38,6 +38,7 @@ fn multiline(wait: &str) -> StageConfig {
     StageConfig::Multiline(MultilineConfig {
         firstline: "^a".to_owned(),
         max_wait_time: Some(wait.to_owned()),
+        heading: None,
         max_lines: None,
     })
 }

@@ -63,6 +63,7 @@ fn compile(format: &str, fallback_formats: Vec<String>, zone: Option<&str>) -> O
         format: format.to_owned(),
         fallback_formats,
         location: zone.map(str::to_owned),
+        location_source: None,
         action_on_failure: Some("skip".to_owned()),
     });
     pass::compile(&[regex, timestamp])

@@ -61,8 +61,9 @@ impl TimeFormat {
         matches!(self, Self::Layout(..))
     }
 
-    /// Reads a time, in nanoseconds since the epoch; nothing where the text does not fit.
-    pub(crate) fn parse(&self, text: &[u8], now: u64) -> Option<u64> {
+    /// Reads a time, in nanoseconds since the epoch; nothing where the text does not fit. `beside` is
+    /// the zone that stands beside the text, if one does: a layout takes it instead of its own.
+    pub(crate) fn parse(&self, text: &[u8], beside: Option<&TimeZone>, now: u64) -> Option<u64> {
         match self {
             Self::Unix => parse_unix(std::str::from_utf8(text).ok()?),
             Self::UnixUnits(ns) => {
@@ -70,7 +71,7 @@ impl TimeFormat {
                 units.checked_mul(*ns)
             }
             Self::Rfc3339(layout) => parse_rfc3339(text).or_else(|| layout.parse(text, None, now)),
-            Self::Layout(layout, zone) => layout.parse(text, zone.as_ref(), now),
+            Self::Layout(layout, zone) => layout.parse(text, beside.or(zone.as_ref()), now),
         }
     }
 }

@@ -17,6 +17,7 @@ const DEFAULT_MAX_LINES: u64 = 128;
 #[derive(Clone, Debug)]
 pub(crate) struct Multiline {
     first_line: Pattern,
+    heading: Option<Pattern>,
     max_wait_ns: u64,
     /// 0: no limit.
     max_lines: u64,
@@ -40,6 +41,12 @@ impl Multiline {
         };
         Ok(Self {
             first_line: Pattern::new(&config.firstline).map_err(|fault| ("firstline", fault))?,
+            heading: config
+                .heading
+                .as_deref()
+                .map(Pattern::new)
+                .transpose()
+                .map_err(|fault| ("heading", fault))?,
             max_wait_ns,
             max_lines: config.max_lines.unwrap_or(DEFAULT_MAX_LINES),
             groups: Groups::new(limits),
@@ -51,15 +58,20 @@ impl Multiline {
         let Some(part) = draft.parts().last() else {
             return Flow::Next;
         };
-        let is_first = self.first_line.is_match(draft.line_bytes());
-        if !is_first && self.groups.is_empty() {
+        let line = draft.line_bytes();
+        let is_heading = self.heading.as_ref().is_some_and(|p| p.is_match(line));
+        let can_start = is_heading || self.first_line.is_match(line);
+        if !can_start && self.groups.is_empty() {
             return Flow::Next;
         }
         let key = StreamKey {
             file: part.file,
             labels: draft.labels().clone(),
         };
-        match (self.groups.get(&key), is_first) {
+        let group = self.groups.get(&key);
+        let is_headed = group.is_some_and(|group| group.is_headed && !self.is_over(group, draft));
+        let is_first = is_heading || (can_start && !is_headed);
+        match (group, is_first) {
             // Lines before the first start of a stream stay alone.
             (None, false) => return Flow::Next,
             (_, true) => {
@@ -77,6 +89,9 @@ impl Multiline {
             max_line_bytes: None,
         };
         let joined = self.groups.join(&key, draft, join, &mut shop.released);
+        if is_heading {
+            self.groups.set_headed(&key);
+        }
         if joined == self.max_lines {
             shop.released.extend(self.groups.release(&key));
         }

@@ -22,6 +22,7 @@ const MAX_KEPT_TEXT: usize = 64;
 pub(crate) struct Timestamp {
     source: Slot,
     formats: Vec<TimeFormat>,
+    named_zone: Option<NamedZone>,
     /// Last times by label set, for records without one; none with `skip`.
     known: Option<KnownTimes>,
     /// The last text and its time: many lines of a log are of one second.
@@ -58,7 +59,13 @@ impl Timestamp {
         };
         Ok(Self {
             source: names.slot(&config.source),
-            keeps_last: formats.iter().any(TimeFormat::is_slow)
+            named_zone: config.location_source.as_deref().map(|source| NamedZone {
+                source: names.slot(source),
+                last: None,
+            }),
+            // A text alone says too little where the zone stands beside it.
+            keeps_last: config.location_source.is_none()
+                && formats.iter().any(TimeFormat::is_slow)
                 && !formats.iter().any(TimeFormat::needs_now),
             formats,
             known,
@@ -69,7 +76,9 @@ impl Timestamp {
     #[inline(never)]
     pub(crate) fn apply(&mut self, draft: &mut Draft<'_>) {
         let text = draft.text(self.source);
-        let parsed = text.and_then(|text| self.parse(draft.bytes(text), draft.now.0));
+        let zone = self.named_zone.as_mut().and_then(|zone| zone.of(draft));
+        let parsed =
+            text.and_then(|text| self.parse(draft.bytes(text), zone.as_ref(), draft.now.0));
         match (parsed, &mut self.known) {
             (Some(ns), known) => {
                 draft.timestamp = TimestampNs(ns);
@@ -90,6 +99,33 @@ impl Timestamp {
     }
 }
 
+/// The zone that stands beside a time.
+#[derive(Clone, Debug)]
+struct NamedZone {
+    source: Slot,
+    /// The last name, and what it means: a log rarely has more than one.
+    last: Option<(Vec<u8>, Option<TimeZone>)>,
+}
+
+impl NamedZone {
+    fn of(&mut self, draft: &mut Draft<'_>) -> Option<TimeZone> {
+        let text = draft.text(self.source)?;
+        let name = draft.bytes(text);
+        if let Some((known, zone)) = &self.last
+            && known == name
+        {
+            return zone.clone();
+        }
+        let text = std::str::from_utf8(name).ok();
+        let text = text.filter(|text| (1..=MAX_KEPT_TEXT).contains(&text.len()));
+        let zone = text.and_then(|text| TimeZone::get(text).ok());
+        if name.len() <= MAX_KEPT_TEXT {
+            self.last = Some((name.to_vec(), zone.clone()));
+        }
+        zone
+    }
+}
+
 /// What a last time belongs to: a file, and the labels by their hash.
 type Stream = (FileId, u64);
 
@@ -100,14 +136,14 @@ fn stream(draft: &Draft<'_>) -> Stream {
 
 impl Timestamp {
     /// Reads a time by the first format that fits.
-    fn parse(&mut self, text: &[u8], now: u64) -> Option<u64> {
+    fn parse(&mut self, text: &[u8], zone: Option<&TimeZone>, now: u64) -> Option<u64> {
         if let Some((known, ns)) = &self.last
             && known == text
         {
             return Some(*ns);
         }
         let formats = &mut self.formats.iter();
-        let ns = formats.find_map(|format| format.parse(text, now))?;
+        let ns = formats.find_map(|format| format.parse(text, zone, now))?;
         if self.keeps_last && text.len() <= MAX_KEPT_TEXT {
             let (kept, last) = self.last.get_or_insert_default();
             kept.clear();

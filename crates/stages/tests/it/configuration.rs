@@ -130,6 +130,10 @@ fn mistakes_of_other_stages_are_named_by_their_place() {
         ("- drop: { longer_than: 8x }", "[0].drop.longer_than"),
         ("- multiline: { firstline: '(' }", "[0].multiline.firstline"),
         (
+            "- multiline: { firstline: a, heading: '(' }",
+            "[0].multiline.heading",
+        ),
+        (
             "- multiline: { firstline: a, max_wait_time: 3 }",
             "[0].multiline.max_wait_time",
         ),

@@ -183,3 +183,55 @@ fn extracted_values_and_labels_of_groups_are_bounded_with_their_lines() {
     assert_eq!(run.records.len(), 10);
     assert!(!run.worker.holds_any());
 }
+
+const HEADED: &str =
+    "- multiline: { firstline: '^# User', heading: '^# Time', max_wait_time: 3s, max_lines: 0 }";
+
+#[test]
+fn a_first_line_behind_a_heading_goes_on_with_its_group() {
+    let mut run = Run::new(HEADED);
+    run.line("# Time 1").line("# User a").line("SELECT 1");
+    run.line("# User b").line("SELECT 2");
+    run.line("# Time 2").line("# User c").line("SELECT 3");
+    run.line("# User d").finish();
+    assert_eq!(
+        run.lines(),
+        [
+            "# Time 1\n# User a\nSELECT 1",
+            "# User b\nSELECT 2",
+            "# Time 2\n# User c\nSELECT 3",
+            "# User d"
+        ]
+    );
+}
+
+#[test]
+fn only_the_line_right_behind_a_heading_goes_on_with_it() {
+    let mut run = Run::new(HEADED);
+    run.line("# Time 1").line("other").line("# User a");
+    run.line("# Time 2").line("# Time 3").line("# User b");
+    run.line("# Time 4");
+    run.now += 3 * SECOND;
+    run.flush().line("# User c").finish();
+    assert_eq!(
+        run.lines(),
+        [
+            "# Time 1\nother",
+            "# User a",
+            "# Time 2",
+            "# Time 3\n# User b",
+            "# Time 4",
+            "# User c"
+        ]
+    );
+}
+
+#[test]
+fn an_empty_heading_leaves_nothing_above_the_first_line() {
+    let mut run = Run::new("- multiline: { firstline: '^S', heading: '^$' }");
+    run.line("").line("S 1").line("a");
+    assert_eq!(run.held_from(), Some(0));
+    run.line("").line("S 2").finish();
+    assert_eq!(run.lines(), ["S 1\na", "S 2"]);
+    assert_eq!(run.records[0].lines, 3);
+}

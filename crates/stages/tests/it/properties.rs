@@ -18,6 +18,7 @@ const LISTS: &[&str] = &[
     "- drop: { expression: 'a', longer_than: 3b }",
     "- match: { selector: '{job=\"test\"} |= \"a\" !~ \"b+\"', stages: [ { decolorize: {} }, { pack: {} } ] }",
     "- multiline: { firstline: '^[a-m]', max_lines: 3 }",
+    "- multiline: { firstline: '^[a-m]', heading: '^[g-t]', max_lines: 3 }",
     "- cri: {}\n- multiline: { firstline: '^[a-m]' }\n- static_labels: { a: b }",
     "- sampling: { rate: 0.5 }\n- structured_metadata: { j: job }\n- tenant: { label: job }",
     "- regex: { expression: '(?P<level>\\w+)' }\n- level: { default: WARN }\n- multiline: { firstline: '^[a-m]' }",

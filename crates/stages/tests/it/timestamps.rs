@@ -126,3 +126,19 @@ fn a_time_before_the_epoch_is_no_time() {
     assert_eq!(time("format: RFC3339", "1969-12-31T23:59:59Z"), NOW);
     assert_eq!(time("format: Unix", "-1"), NOW);
 }
+
+#[test]
+fn a_zone_that_stands_beside_a_time_counts_instead_of_the_location() {
+    let yaml = "- regex: { expression: '^(?P<t>\\S+ \\S+?)(?: (?P<z>\\S+))?$' }\n- timestamp: { source: t, format: '2006-01-02 15:04:05', location: Asia/Tokyo, location_source: z }";
+    let mut run = Run::new(yaml);
+    for (line, expected) in [
+        ("2026-07-01 12:00:00 Europe/Berlin", "2026-07-01T10:00:00Z"),
+        ("2026-07-01 12:00:00 UTC", "2026-07-01T12:00:00Z"),
+        ("2026-12-01 12:00:00 Europe/Berlin", "2026-12-01T11:00:00Z"),
+        ("2026-07-01 12:00:00", "2026-07-01T03:00:00Z"),
+        ("2026-07-01 12:00:00 Nowhere/City", "2026-07-01T03:00:00Z"),
+    ] {
+        run.line(line);
+        assert_eq!(run.last().timestamp, ns(expected), "{line}");
+    }
+}
