@@ -2,7 +2,10 @@
 
 mod ops;
 
+use std::ops::Range;
 use std::sync::Arc;
+
+use tailwater_record::TimestampNs;
 
 use crate::config::{CriConfig, JsonConfig, MatchConfig, Sources, StageConfig, TimestampConfig};
 use crate::error::{CompileError, Fault};
@@ -16,6 +19,9 @@ use crate::stage::labels::Rule;
 use crate::stage::matching::{Action, Match};
 use crate::worker::Worker;
 use ops::{decolorize, label_names, relabel, static_labels, truncate};
+
+/// Why records are dropped that [`Stages::within`] does not want.
+pub const OUTSIDE_TIME_RANGE: &str = "outside_time_range";
 
 /// Nested `match` stages.
 const MAX_NESTING: usize = 16;
@@ -91,6 +97,34 @@ impl Stages {
             ops: ops.map(|op| op.inspected(inspector)).collect(),
             registry: Arc::clone(&self.registry),
         }
+    }
+
+    /// Returns the same stages, and behind them one that drops the records whose time is not within a
+    /// range, for the reason [`OUTSIDE_TIME_RANGE`]. They share their metrics with these.
+    #[must_use]
+    pub fn within(&self, wanted: Range<TimestampNs>) -> Self {
+        let mut reasons = self.program.reasons.clone();
+        let reason = ReasonId(reasons.len());
+        reasons.push(Reason {
+            name: OUTSIDE_TIME_RANGE.into(),
+            is_counted: false,
+        });
+        let last = Op::TimeRange(stage::range::TimeRange::new(wanted, reason));
+        Self {
+            program: Arc::new(Program {
+                names: Arc::clone(&self.program.names),
+                reasons,
+                limits: self.program.limits,
+            }),
+            ops: self.ops.iter().cloned().chain([last]).collect(),
+            registry: Arc::clone(&self.registry),
+        }
+    }
+
+    /// Returns whether any stage can set the time of a record: `timestamp`, `docker` or `cri`, nested ones
+    /// as well.
+    pub fn sets_time(&self) -> bool {
+        self.ops.iter().any(Op::sets_time)
     }
 
     /// Returns the metrics that the workers make of lines.

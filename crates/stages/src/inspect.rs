@@ -62,7 +62,7 @@ impl Op {
     /// The name of the stage that it is; `None` where it is a part of one.
     fn stage_name(&self) -> Option<&'static str> {
         Some(match self {
-            Self::Seed | Self::Inspected(_) => return None,
+            Self::Seed | Self::TimeRange(_) | Self::Inspected(_) => return None,
             Self::CriFields(_) | Self::CriJoin(_) => "cri",
             Self::Regex(_) => "regex",
             Self::Json(_) => "json",

@@ -36,7 +36,7 @@ mod stage;
 mod template;
 mod worker;
 
-pub use compile::Stages;
+pub use compile::{OUTSIDE_TIME_RANGE, Stages};
 pub use config::{
     CriConfig, DropConfig, Empty, EventLogMessageConfig, GeoIpConfig, JsonConfig, LevelConfig,
     LimitConfig, LogfmtConfig, MatchConfig, MetricConfig, MetricSettings, MultilineConfig,

@@ -156,6 +156,7 @@ pub(crate) enum Op {
     GeoIp(stage::geoip::GeoIp),
     Truncate(stage::truncate::Truncate),
     Level(stage::level::Level),
+    TimeRange(stage::range::TimeRange),
     /// Another one, looked at.
     Inspected(Box<Inspected>),
 }
@@ -193,6 +194,7 @@ impl Op {
             Self::Limit(stage) => return stage.apply(draft, shop),
             Self::Sampling(stage) => return stage.apply(draft),
             Self::Drop(stage) => return stage.apply(draft),
+            Self::TimeRange(stage) => return stage.apply(draft),
             Self::Decolorize(stage) => stage.apply(draft),
             Self::GeoIp(stage) => stage.apply(draft, shop),
             Self::Truncate(stage) => stage.apply(draft),
@@ -239,6 +241,11 @@ impl Op {
             return Some(&stage.groups);
         }
         None
+    }
+
+    /// Returns whether it sets the time of a record.
+    pub(crate) fn sets_time(&self) -> bool {
+        matches!(self.inner(), Self::Timestamp(_))
     }
 
     /// Says whether lines count in the registry.

@@ -14,6 +14,7 @@ pub(crate) mod matching;
 pub(crate) mod metrics;
 pub(crate) mod multiline;
 pub(crate) mod pack;
+pub(crate) mod range;
 pub(crate) mod regex;
 pub(crate) mod replace;
 pub(crate) mod sampling;

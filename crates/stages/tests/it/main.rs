@@ -22,6 +22,7 @@ mod metrics;
 mod mmdb;
 mod multiline;
 mod properties;
+mod range;
 mod rewriting;
 mod timestamps;
 mod traps;
