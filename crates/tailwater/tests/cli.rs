@@ -266,7 +266,7 @@ fn the_stages_of_a_preset_are_printed_as_a_source_may_have_them() {
     for preset in tailwater_presets::all() {
         let (output, out, errors) = tailwater(&["presets", preset.name]);
         assert_eq!(output.status.code(), Some(0), "{errors}");
-        let stages: String = out.lines().map(|line| format!("    {line}\n")).collect();
+        let stages: String = out.lines().flat_map(|line| ["    ", line, "\n"]).collect();
         let config = format!(
             "sinks: {{ o: {{ loki: {{ url: \"http://127.0.0.1:1\" }} }} }}\n\
              sources:\n  s:\n    include: [\"/nowhere/*.log\"]\n{stages}"
