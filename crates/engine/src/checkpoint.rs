@@ -1,5 +1,7 @@
 //! Making positions durable: in memory at once, on disk in groups.
 
+mod listed;
+
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,6 +13,7 @@ use tailwater_position_store::{FileKey, Journal, Position, PositionStore, Stored
 use tailwater_record::FileIdentity;
 use tailwater_tailer::{FrameState, Known, KnownFile, TailedFile, Waker};
 
+pub(crate) use self::listed::Lookup;
 use crate::desk::Desk;
 use crate::envelope::EnvelopeSpan;
 use crate::ledger::Moved;
@@ -190,22 +193,8 @@ impl Positions {
             .map(|stored| stored.key)
             .collect();
         gone.into_iter().for_each(|key| store.forget(key));
-        let entered = store.insert(identity, &file.path, now_ns).or_else(|_| {
-            self.make_room(&mut store);
-            store.insert(identity, &file.path, now_ns)
-        });
-        match entered {
-            Ok(key) => {
-                drop(store);
-                self.followed().insert(key);
-                self.found_content();
-                (Some(key), Vec::new())
-            }
-            Err(error) => {
-                tracing::error!(path = %file.path.display(), %error, "file is not followed: no room for its position");
-                (None, Vec::new())
-            }
-        }
+        drop(store);
+        (self.enter(identity, &file.path, now_ns), Vec::new())
     }
 
     /// Forgets the positions that were moved longest ago, of files that are not followed: a file that is
@@ -550,7 +539,7 @@ pub(crate) fn redo_span(store: &mut PositionStore, sink: &str, span: &EnvelopeSp
     store.redo(span.key, span.epoch, name, position)
 }
 
-fn error_chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

@@ -18,7 +18,7 @@ const TOO_MANY_REQUESTS: u16 = 429;
 pub(crate) const GIVEN_UP: &str = "ingester_error";
 
 /// Everything that runs: sources, sinks, and the limits they share.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct EngineConfig {
     /// Where lines come from. A file that several sources match is read
     /// for each of them.
@@ -40,8 +40,26 @@ pub struct EngineConfig {
     pub data_dir: Option<PathBuf>,
 }
 
+impl EngineConfig {
+    /// Returns it as files are read once with it: what cannot be delivered now waits, nothing gives.
+    pub(crate) fn for_backfill(&self) -> Self {
+        let mut config = self.clone();
+        let limits = config.sources.iter_mut().map(|source| {
+            source.policy = None;
+            &mut source.rate_limit
+        });
+        for limit in limits.chain([&mut config.rate_limit]).flatten() {
+            limit.when_exceeded = WhenExceeded::Block;
+        }
+        for sink in &mut config.sinks {
+            sink.policy = Policy::default();
+        }
+        config
+    }
+}
+
 /// One source of lines.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SourceConfig {
     /// Its key in the configuration.
     pub name: Arc<str>,
@@ -184,7 +202,7 @@ pub enum WhenExceeded {
 }
 
 /// One sink.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SinkConfig {
     /// Its key in the configuration; positions are kept under it.
     pub name: Arc<str>,

@@ -1,8 +1,9 @@
 //! Starting, reloading and stopping the whole.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -13,13 +14,15 @@ use tailwater_durable::Storage;
 use tailwater_position_store::{IntentLimits, Intents, Journal, PositionStore};
 use tailwater_record::TimestampNs;
 use tailwater_tailer::Waker;
+use tokio::sync::watch;
 
-use crate::checkpoint::{Checkpointer, Positions};
+use crate::backfill::{Backfill, BackfillPlan, Board, ReaderGuard};
+use crate::checkpoint::{Checkpointer, Lookup, Positions};
 use crate::config::EngineConfig;
 use crate::desk::{Desk, NEXT_BATCH};
 use crate::lanes::Lanes;
 use crate::outlet::Outlet;
-use crate::pipeline::{Control, Inlet, Pipeline, Replay};
+use crate::pipeline::{ChainReader, Control, Inlet, Pipeline, Replay, Shared};
 use crate::queue::Budget;
 use crate::route::Plan;
 use crate::stage_metrics::StageMetrics;
@@ -100,6 +103,13 @@ struct Link {
     tailing: Arc<Mutex<TailingStatus>>,
 }
 
+/// How a pipeline thread is woken, and what it says of its files.
+#[derive(Debug)]
+pub(crate) struct Ends {
+    pub(crate) waker: Waker,
+    pub(crate) tailing: Arc<Mutex<TailingStatus>>,
+}
+
 impl Link {
     fn tell(&self, control: Control) {
         // A thread that is gone has nothing to be told.
@@ -156,6 +166,63 @@ impl Engine {
         let (ended, end) = tokio::sync::oneshot::channel();
         engine.start_inlet(plan, stream, ended)?;
         Ok((engine, StreamEnd(end)))
+    }
+
+    /// Starts an engine that reads files once, in place of those that its sources match: chain by chain,
+    /// and within each one after the other. Each line is sent that stood in a file when that was opened, the
+    /// last one also without its newline. An archive is known by its first bytes, whatever it is called.
+    ///
+    /// Positions are kept as ever, so that another run with the same data directory goes on where this one
+    /// ended, also within an archive, and where a file was renamed or compressed in between. What cannot be
+    /// delivered now waits, whatever the policies say: nothing is dropped for want of room, nothing spilled.
+    /// The configuration stays what it is.
+    ///
+    /// # Errors
+    /// As [`Engine::start`]; also where a chain names no source.
+    ///
+    /// # Panics
+    /// As [`Engine::start`].
+    pub fn start_backfill(
+        config: &EngineConfig,
+        store: PositionStore,
+        journal: Journal,
+        storage: Option<Arc<dyn Storage>>,
+        plan: BackfillPlan,
+    ) -> Result<(Self, Backfill), StartError> {
+        if let Some(chain) = plan
+            .chains
+            .iter()
+            .find(|chain| chain.source >= config.sources.len())
+        {
+            let error = format!("a chain is of source {}, there is none", chain.source);
+            return Err(StartError::new("the backfill", io::Error::other(error)));
+        }
+        let config = config.for_backfill();
+        let stats: HashMap<PathBuf, rustix::fs::Stat> = plan
+            .chains
+            .iter()
+            .flat_map(|chain| &chain.files)
+            .filter_map(|path| Some((path.clone(), rustix::fs::stat(path).ok()?)))
+            .collect();
+        let inodes = stats
+            .iter()
+            .map(|(path, stat)| ((stat.st_dev, stat.st_ino), path.clone()));
+        let lookup = Arc::new(Lookup::new(&store, inodes));
+        let readers = plan.readers();
+        let len_of = |path: &Path| {
+            stats
+                .get(path)
+                .and_then(|stat| u64::try_from(stat.st_size).ok())
+        };
+        let board = Arc::new(Board::new(plan, |path| len_of(path).unwrap_or(0)));
+        let (mut engine, mut sources, replay) = Self::prepare(&config, store, journal, storage)?;
+        sources.limits.shards = u32::try_from(readers).unwrap_or(1);
+        let shared = Shared {
+            board: Arc::clone(&board),
+            lookup,
+        };
+        let readers_left = engine.start_chain_readers(&sources, &replay, &shared)?;
+        Ok((engine, Backfill::new(board, readers_left)))
     }
 
     /// Starts everything but the threads that read.
@@ -302,43 +369,85 @@ impl Engine {
         if plan.has_remote_roots() {
             plans.push(plan.for_remote());
         }
-        let step = u64::from(plan.limits.shards) + 1;
-        self.handle
-            .desk
-            .timestamp_step
-            .store(step, Ordering::Relaxed);
-        let mut links = Vec::new();
-        let mut receivers: Vec<(Plan, Receiver<Control>)> = Vec::new();
-        for plan in plans {
-            let (control, receiver) = channel();
-            let waker =
-                Waker::new().map_err(|source| StartError::new("a pipeline thread", source))?;
-            links.push(Link {
-                control: Mutex::new(control),
-                waker,
-                tailing: Arc::default(),
-            });
-            receivers.push((plan, receiver));
-        }
-        let wakers: Vec<Waker> = links.iter().map(|link| link.waker.clone()).collect();
-        self.handle.desk.positions.set_wakers(wakers.clone());
-        self.budget.set_wakers(wakers);
-        self.handle.links = Arc::new(links);
-        for (link, (plan, receiver)) in self.handle.links.iter().zip(receivers) {
+        for (plan, receiver, link) in self.link_up(plans)? {
             let pipeline = Pipeline::new(
                 plan,
                 Arc::clone(&self.handle.desk),
                 receiver,
                 replay.clone(),
-                link.waker.clone(),
-                Arc::clone(&link.tailing),
+                link.waker,
+                link.tailing,
             );
-            let thread = std::thread::Builder::new()
-                .name("pipeline".into())
-                .spawn(|| pipeline.run());
-            let thread = thread.map_err(|source| StartError::new("a pipeline thread", source))?;
-            self.workers.push(thread);
+            self.start_thread(|| pipeline.run())?;
         }
+        Ok(())
+    }
+
+    fn start_chain_readers(
+        &mut self,
+        plan: &Plan,
+        replay: &Replay,
+        shared: &Shared,
+    ) -> Result<watch::Receiver<usize>, StartError> {
+        let plans: Vec<Plan> = (0..plan.limits.shards)
+            .map(|shard| plan.for_shard(shard))
+            .collect();
+        let (guards, readers_left) = ReaderGuard::make(plans.len());
+        for ((plan, receiver, link), guard) in self.link_up(plans)?.into_iter().zip(guards) {
+            let reader = ChainReader::new(
+                plan,
+                Arc::clone(&self.handle.desk),
+                receiver,
+                replay.clone(),
+                link,
+                shared.clone(),
+                guard,
+            );
+            self.start_thread(|| reader.run())?;
+        }
+        Ok(readers_left)
+    }
+
+    /// Makes the ways to as many pipeline threads as there are plans; returns the threads' ends.
+    fn link_up(
+        &mut self,
+        plans: Vec<Plan>,
+    ) -> Result<Vec<(Plan, Receiver<Control>, Ends)>, StartError> {
+        let shards = plans.first().map_or(1, |plan| plan.limits.shards);
+        self.handle
+            .desk
+            .timestamp_step
+            .store(u64::from(shards) + 1, Ordering::Relaxed);
+        let mut links = Vec::new();
+        let mut all: Vec<(Plan, Receiver<Control>, Ends)> = Vec::new();
+        for plan in plans {
+            let (control, receiver) = channel();
+            let waker =
+                Waker::new().map_err(|source| StartError::new("a pipeline thread", source))?;
+            let link = Link {
+                control: Mutex::new(control),
+                waker,
+                tailing: Arc::default(),
+            };
+            let ends = Ends {
+                waker: link.waker.clone(),
+                tailing: Arc::clone(&link.tailing),
+            };
+            links.push(link);
+            all.push((plan, receiver, ends));
+        }
+        let wakers: Vec<Waker> = links.iter().map(|link| link.waker.clone()).collect();
+        self.handle.desk.positions.set_wakers(wakers.clone());
+        self.budget.set_wakers(wakers);
+        self.handle.links = Arc::new(links);
+        Ok(all)
+    }
+
+    fn start_thread(&mut self, run: impl FnOnce() + Send + 'static) -> Result<(), StartError> {
+        let thread = std::thread::Builder::new().name("pipeline".into());
+        let thread = thread.spawn(run);
+        let thread = thread.map_err(|source| StartError::new("a pipeline thread", source))?;
+        self.workers.push(thread);
         Ok(())
     }
 

@@ -6,6 +6,7 @@
 //! async runtime, `desk` enters what became of them: `ledger` turns resolved batches into positions,
 //! `checkpoint` makes those durable, `books` counts every record on its way.
 
+mod backfill;
 mod books;
 mod checkpoint;
 mod config;
@@ -27,6 +28,7 @@ mod stage_metrics;
 mod status;
 mod tally;
 
+pub use backfill::{Backfill, BackfillPlan, Chain, FileReport, FileState, Progress};
 pub use books::{Reason, RouteBooks};
 pub use config::{
     EngineConfig, GiveUp, Keep, Policy, RateLimit, ReadFrom, SinkConfig, SourceConfig,

@@ -1,6 +1,7 @@
 //! One pipeline thread: from files to sealed batches, synchronous from read to encode.
 
 mod archives;
+mod backfill;
 mod held;
 mod inherit;
 mod inlet;
@@ -19,6 +20,7 @@ use tailwater_failpoint::failpoint;
 use tailwater_record::CursorId;
 use tailwater_tailer::{Change, Chunk, FrameStats, Framer, Now, ReadBuffer, Step, Tailer, Waker};
 
+pub(crate) use self::backfill::{ChainReader, Shared};
 pub(crate) use self::inlet::Inlet;
 use self::lane::{Gate, Lane, Seal, Stamps, Taken, enter_stats};
 pub(crate) use self::replay::Replay;

@@ -29,7 +29,7 @@ pub use settings::{Secret, SettingsError, SinkSettings};
 use std::sync::Arc;
 
 /// A configured sink, as the engine takes it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SinkParts {
     /// Makes the encoder of one pipeline thread's open batch.
     pub encoder: Arc<dyn EncoderFactory>,

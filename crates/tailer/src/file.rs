@@ -213,6 +213,18 @@ impl<'b> Chunk<'b> {
         }
     }
 
+    /// Makes a chunk of a file that is read from `offset` on; `all` begins one window before it, or with the
+    /// file where that is nearer.
+    pub fn of_listed(all: &'b [u8], offset: u64, end: ChunkEnd) -> Self {
+        Self {
+            all,
+            window: usize::try_from(offset.min(u64::from(WINDOW_BYTES))).unwrap_or(0),
+            offset,
+            end,
+            is_at_end: end == ChunkEnd::Finished,
+        }
+    }
+
     /// Makes a chunk of bytes that no file holds, `offset` bytes after the first one of their stream.
     pub fn of_stream(bytes: &'b [u8], offset: u64, end: ChunkEnd) -> Self {
         Self {

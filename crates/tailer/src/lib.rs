@@ -13,6 +13,7 @@ mod directory;
 mod discover;
 pub mod file;
 pub mod frame;
+pub mod listed;
 pub mod open;
 pub mod pattern;
 mod tailer;
@@ -26,6 +27,7 @@ pub use frame::{
     ChunkEnd, Cut, Encoding, FrameConfig, FrameState, FrameStats, Framer, OverLimit,
     ResolvedEncoding,
 };
+pub use listed::{Filled, ListedEnd, ListedFile, ListedReader};
 pub use open::AllowedRoots;
 pub use pattern::{PatternError, Patterns};
 pub use tailer::{

@@ -15,20 +15,20 @@ use super::lane::Stamps;
 /// The intents that an earlier run has left, as one thread works them off.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Replay {
-    intents: Vec<Pending>,
+    pub(super) intents: Vec<Pending>,
     /// The first look at the files is over: what is found later has lost its number.
     is_late: bool,
 }
 
 /// What is left of an intent.
 #[derive(Clone, Debug)]
-struct Pending {
-    batch: BatchId,
-    sink: Arc<str>,
-    step: u64,
-    spans: Vec<IntentSpan>,
+pub(super) struct Pending {
+    pub(super) batch: BatchId,
+    pub(super) sink: Arc<str>,
+    pub(super) step: u64,
+    pub(super) spans: Vec<IntentSpan>,
     /// No span of it was covered by positions.
-    is_whole: bool,
+    pub(super) is_whole: bool,
 }
 
 /// Where the cursors of a followed file are found.

@@ -284,7 +284,7 @@ impl Pipeline {
 
 /// Returns the labels that a file's lines have on the way to a lane: before the stages those of the source
 /// alone, without stages also the sink's.
-fn route_labels(source: &SourceEnd, end: &SinkEnd, path: &std::path::Path) -> LabelSet {
+pub(super) fn route_labels(source: &SourceEnd, end: &SinkEnd, path: &std::path::Path) -> LabelSet {
     let labels = labels_of(source, path);
     if source.stages.is_some() {
         return labels;

@@ -1,0 +1,352 @@
+//! The thread that reads and decodes a file ahead of the one that frames it.
+//!
+//! A block has room before its first byte. What the framer left of the block before, and the window that
+//! markers are taken of, is copied there: a few hundred bytes, so that every chunk is one slice.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_channel};
+
+use tailwater_record::{Marker, WINDOW_BYTES};
+use tailwater_tailer::{CHUNK_BYTES, Damage, Filled, ListedEnd, ListedFile, ListedReader, Waker};
+
+/// Blocks of one file that are under way: one is framed, one waits, one is filled.
+const BLOCKS: usize = 3;
+
+/// What a line may take beyond its limit: its delimiter, and what tells that it ends there.
+const LINE_ROOM: usize = 8;
+
+/// How a file ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Whole,
+    Damaged(Damage),
+    Failed(String),
+}
+
+/// Places that must hold for a file to be one that is stored.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Check {
+    pub(super) places: Vec<(u64, Marker)>,
+    /// Where it would be read from.
+    pub(super) from: u64,
+}
+
+impl Check {
+    fn furthest(&self) -> u64 {
+        let offsets = self.places.iter().map(|(offset, _)| *offset);
+        offsets.max().unwrap_or(0)
+    }
+}
+
+/// What the thread tells.
+#[derive(Debug)]
+pub(super) enum Told {
+    /// The file is that of the check with this number, or none of them; what follows is read from there.
+    Start(Option<usize>),
+    Block(Block),
+}
+
+/// Bytes of a file.
+#[derive(Debug, Default)]
+pub(super) struct Block {
+    bytes: Vec<u8>,
+    first: usize,
+    last: usize,
+    /// The offset of the first byte.
+    offset: u64,
+    /// Bytes that were taken from the disk.
+    pub(super) raw_offset: u64,
+    /// Set where nothing follows.
+    pub(super) end: Option<End>,
+}
+
+impl Block {
+    /// Returns the offset after the last byte.
+    pub(super) fn end_offset(&self) -> u64 {
+        let len = self.last.saturating_sub(self.first);
+        self.offset.saturating_add(len as u64)
+    }
+
+    /// Returns the bytes from one window before an offset on; none where the offset is not reached.
+    pub(super) fn around(&self, offset: u64) -> Option<&[u8]> {
+        let start = offset.saturating_sub(u64::from(WINDOW_BYTES));
+        let skipped = usize::try_from(start.checked_sub(self.offset)?).ok()?;
+        let window = usize::try_from(offset.saturating_sub(start)).ok()?;
+        let bytes = self
+            .bytes
+            .get(self.first.checked_add(skipped)?..self.last)?;
+        (bytes.len() >= window).then_some(bytes)
+    }
+
+    /// Takes over the bytes of the block before it, from an offset on.
+    fn continue_from(&mut self, before: &Self, offset: u64) {
+        let skipped = offset.saturating_sub(before.offset);
+        let skipped = usize::try_from(skipped).unwrap_or(usize::MAX);
+        let from = before.first.saturating_add(skipped).min(before.last);
+        let kept = before.bytes.get(from..before.last).unwrap_or_default();
+        if kept.len() > self.first {
+            // Only where a line is longer than the framer said: never, and never wrong.
+            let mut bytes = vec![0; kept.len() - self.first];
+            bytes.append(&mut self.bytes);
+            self.last += kept.len() - self.first;
+            self.first = kept.len();
+            self.bytes = bytes;
+        }
+        let target = self.first - kept.len();
+        if let Some(room) = self.bytes.get_mut(target..self.first) {
+            room.copy_from_slice(kept);
+            self.first = target;
+            self.offset = self.offset.saturating_sub(kept.len() as u64);
+        }
+    }
+
+    /// Returns whether every place within it holds.
+    fn holds(&self, places: &[(u64, Marker)]) -> bool {
+        let end = self.end_offset();
+        let mut here = places
+            .iter()
+            .filter(|(offset, _)| (self.offset..=end).contains(offset));
+        here.all(|(offset, marker)| {
+            let within = usize::try_from(offset.saturating_sub(self.offset)).unwrap_or(usize::MAX);
+            let upto = self.first.saturating_add(within);
+            let before = self.bytes.get(self.first..upto);
+            before.is_some_and(|before| marker.matches_tail(before))
+        })
+    }
+}
+
+/// The blocks of one file, as the thread that frames them sees them.
+#[derive(Debug)]
+pub(super) struct Blocks {
+    told: Receiver<Told>,
+    spent: Sender<Vec<u8>>,
+    is_stopped: Arc<AtomicBool>,
+    /// The one that is framed.
+    pub(super) block: Block,
+}
+
+impl Drop for Blocks {
+    fn drop(&mut self) {
+        self.is_stopped.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Blocks {
+    /// Starts the thread. It first finds the check that holds, if there are any, and tells which.
+    pub(super) fn start(
+        file: ListedFile,
+        checks: Vec<Check>,
+        max_line_bytes: usize,
+        waker: Waker,
+    ) -> std::io::Result<Self> {
+        let (tell, told) = sync_channel(BLOCKS);
+        let (spent, free) = channel();
+        let is_stopped = Arc::new(AtomicBool::new(false));
+        let room = usize::from(WINDOW_BYTES) + LINE_ROOM + max_line_bytes;
+        for _ in 0..BLOCKS {
+            // The receiver stands right here.
+            spent.send(Vec::new()).ok();
+        }
+        let ahead = Ahead {
+            file,
+            room,
+            tell,
+            free,
+            waker,
+            is_stopped: Arc::clone(&is_stopped),
+        };
+        let thread = std::thread::Builder::new().name("decode".into());
+        thread.spawn(move || ahead.run(&checks))?;
+        Ok(Self {
+            told,
+            spent,
+            is_stopped,
+            block: Block::default(),
+        })
+    }
+
+    /// Returns what was found of the checks, where that is known.
+    pub(super) fn start_of(&self) -> Option<Option<usize>> {
+        match self.told.try_recv() {
+            Ok(Told::Start(chosen)) => Some(chosen),
+            Ok(Told::Block(_)) | Err(TryRecvError::Empty) => None,
+            // The first block says why.
+            Err(TryRecvError::Disconnected) => Some(None),
+        }
+    }
+
+    /// Goes on with the next block, where there is one; what lies before `keep_from` is given up.
+    /// Returns whether there was.
+    pub(super) fn advance(&mut self, keep_from: u64) -> bool {
+        let mut next = match self.told.try_recv() {
+            Ok(Told::Block(block)) => block,
+            Ok(Told::Start(_)) | Err(TryRecvError::Empty) => return false,
+            Err(TryRecvError::Disconnected) => Block {
+                offset: self.block.end_offset(),
+                raw_offset: self.block.raw_offset,
+                end: Some(End::Failed("the thread that reads it is gone".to_owned())),
+                ..Block::default()
+            },
+        };
+        next.continue_from(&self.block, keep_from);
+        let before = std::mem::replace(&mut self.block, next);
+        if !before.bytes.is_empty() {
+            // A thread that is at its end wants none.
+            self.spent.send(before.bytes).ok();
+        }
+        true
+    }
+}
+
+/// The thread that reads ahead.
+struct Ahead {
+    file: ListedFile,
+    /// Bytes before those of a block.
+    room: usize,
+    tell: SyncSender<Told>,
+    free: Receiver<Vec<u8>>,
+    waker: Waker,
+    is_stopped: Arc<AtomicBool>,
+}
+
+impl Ahead {
+    fn run(self, checks: &[Check]) {
+        let (mut reader, first) = match self.find_start(checks) {
+            Some(start) => start,
+            None => return,
+        };
+        let mut next = first;
+        while let Some(block) = next.take().or_else(|| self.read(&mut reader)) {
+            let is_last = block.end.is_some();
+            if !self.tell(Told::Block(block)) || is_last {
+                return;
+            }
+        }
+    }
+
+    /// Finds out which check holds, and tells. Returns the reader that goes on, with its first block
+    /// where that was read already.
+    fn find_start(&self, checks: &[Check]) -> Option<(ListedReader, Option<Block>)> {
+        if checks.is_empty() {
+            return Some((self.file.read_from(0), None));
+        }
+        let is_plain = self.file.compression().is_none();
+        let (chosen, found) = if is_plain {
+            (self.check_plain(checks), None)
+        } else {
+            self.check_archive(checks)?
+        };
+        if !self.tell(Told::Start(chosen)) {
+            return None;
+        }
+        let from = chosen.and_then(|chosen| checks.get(chosen));
+        let from = from.map_or(0, |check| check.from);
+        let start = from.saturating_sub(u64::from(WINDOW_BYTES));
+        if let Some((reader, block)) = found.filter(|(_, block)| block.offset <= start) {
+            return Some((reader, Some(block)));
+        }
+        let mut reader = self.file.read_from(start);
+        let mut block = self.read(&mut reader)?;
+        // The decoder of an archive begins with its first byte.
+        while block.end_offset() < from && block.end.is_none() {
+            block = self.follow(&mut reader, block)?;
+        }
+        Some((reader, Some(block)))
+    }
+
+    fn check_plain(&self, checks: &[Check]) -> Option<usize> {
+        let holds = |check: &Check| {
+            check.places.iter().all(|(offset, marker)| {
+                let start = offset.saturating_sub(u64::from(marker.len));
+                let mut before = vec![0; usize::from(marker.len)];
+                let mut reader = self.file.read_from(start);
+                let filled = reader.fill(&mut before);
+                filled.is_ok_and(|filled| filled.bytes == before.len())
+                    && reader.offset() == *offset
+                    && marker.matches_tail(&before)
+            })
+        };
+        best(checks, |_, check| holds(check))
+    }
+
+    /// Decodes up to the furthest place; `None` where the thread is to end.
+    fn check_archive(
+        &self,
+        checks: &[Check],
+    ) -> Option<(Option<usize>, Option<(ListedReader, Block)>)> {
+        let furthest = checks.iter().map(Check::furthest).max().unwrap_or(0);
+        let mut reader = self.file.read_from(0);
+        let mut block = self.read(&mut reader)?;
+        let mut hold: Vec<bool> = checks
+            .iter()
+            .map(|check| block.holds(&check.places))
+            .collect();
+        while block.end_offset() < furthest && block.end.is_none() {
+            block = self.follow(&mut reader, block)?;
+            for (hold, check) in hold.iter_mut().zip(checks) {
+                *hold &= block.holds(&check.places);
+            }
+        }
+        let reached = block.end_offset();
+        let chosen = best(checks, |index, check| {
+            hold.get(index) == Some(&true) && check.furthest() <= reached
+        });
+        Some((chosen, Some((reader, block))))
+    }
+
+    /// Reads the next block in place of one that nobody wants but for its last window.
+    fn follow(&self, reader: &mut ListedReader, before: Block) -> Option<Block> {
+        let mut next = self.read_into(reader, Vec::new())?;
+        let end = before.end_offset();
+        next.continue_from(&before, end.saturating_sub(u64::from(WINDOW_BYTES)));
+        Some(next)
+    }
+
+    /// Reads the next block, once one is free; `None` where the thread is to end.
+    fn read(&self, reader: &mut ListedReader) -> Option<Block> {
+        let bytes = self.free.recv().ok()?;
+        self.read_into(reader, bytes)
+    }
+
+    fn read_into(&self, reader: &mut ListedReader, mut bytes: Vec<u8>) -> Option<Block> {
+        if self.is_stopped.load(Ordering::Relaxed) {
+            return None;
+        }
+        bytes.resize(self.room + CHUNK_BYTES, 0);
+        let offset = reader.offset();
+        let target = bytes.get_mut(self.room..).unwrap_or_default();
+        let (read, end) = match reader.fill(target) {
+            Ok(Filled { bytes, end }) => {
+                let end = end.map(|end| match end {
+                    ListedEnd::Whole => End::Whole,
+                    ListedEnd::Damaged(damage) => End::Damaged(damage),
+                });
+                (bytes, end)
+            }
+            Err(error) => (0, Some(End::Failed(error.to_string()))),
+        };
+        Some(Block {
+            bytes,
+            first: self.room,
+            last: self.room + read,
+            offset,
+            raw_offset: reader.raw_offset(),
+            end,
+        })
+    }
+
+    fn tell(&self, told: Told) -> bool {
+        let is_heard = self.tell.send(told).is_ok();
+        self.waker.wake();
+        is_heard
+    }
+}
+
+/// Returns the check that holds and goes furthest.
+fn best(checks: &[Check], holds: impl Fn(usize, &Check) -> bool) -> Option<usize> {
+    let holding = checks.iter().enumerate();
+    let holding = holding.filter(|(index, check)| holds(*index, check));
+    let best = holding.max_by_key(|(index, check)| (check.furthest(), std::cmp::Reverse(*index)));
+    best.map(|(index, _)| index)
+}
