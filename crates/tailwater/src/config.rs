@@ -23,6 +23,7 @@ pub use tailwater_yaml::ConfigError;
 use tailwater_yaml::{Checker, shape};
 
 use crate::promtail::Unusable;
+pub(crate) use validate::{absolute_glob, escaped};
 
 /// The configuration that runs where none is given.
 pub const DEFAULT: &str = include_str!("config/default.yaml");

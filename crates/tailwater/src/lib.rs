@@ -3,6 +3,7 @@
 //! It is a library so that its tests reach the configuration; nothing else uses it.
 
 pub mod admin;
+pub mod backfill;
 pub mod check;
 pub mod cli;
 pub mod config;

@@ -105,7 +105,7 @@ impl Name {
     }
 
     /// Reads the name as one whose rotation stands before its ending: `app.1.log`.
-    fn with_number_within(&self) -> Option<(Vec<u8>, Place)> {
+    pub(super) fn with_number_within(&self) -> Option<(Vec<u8>, Place)> {
         (self.place == Place::Live)
             .then(|| numbered(NUMBER_WITHIN.as_ref(), &self.live))
             .flatten()

@@ -12,6 +12,8 @@ use std::time::Duration;
 use tailwater_engine::{EngineConfig, TailingConfig, WatchBackend};
 use tailwater_yaml::{Checker, KeyPath};
 
+pub(crate) use source::{absolute_glob, escaped};
+
 use super::raw::{Lasting, RawConfig, RawTailing, RawWatch};
 use super::{Config, Written};
 

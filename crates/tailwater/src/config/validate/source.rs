@@ -275,7 +275,7 @@ fn check_globs(checker: &mut Checker<'_>, path: &KeyPath, globs: &[String]) -> O
 }
 
 /// A relative glob begins at the current directory, as on the command line.
-fn absolute_glob(glob: &str) -> String {
+pub(crate) fn absolute_glob(glob: &str) -> String {
     if glob.starts_with('/') || glob.is_empty() {
         return glob.to_owned();
     }
@@ -290,7 +290,7 @@ fn absolute_glob(glob: &str) -> String {
 }
 
 /// The current directory is no glob, whatever is in its name.
-fn escaped(letter: char) -> impl Iterator<Item = char> {
+pub(crate) fn escaped(letter: char) -> impl Iterator<Item = char> {
     let escape = "*?[]{}\\".contains(letter).then_some('\\');
     escape.into_iter().chain([letter])
 }

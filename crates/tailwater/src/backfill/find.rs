@@ -1,0 +1,142 @@
+//! Which files are meant.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use tailwater_tailer::Patterns;
+use tailwater_tailer::pattern::{Found, WalkError, walk};
+
+use super::order::{self, Place};
+use crate::config::{absolute_glob, escaped};
+use crate::exit::Failure;
+
+/// Directory entries that are looked at for all globs together.
+const MAX_ENTRIES: usize = 10_000_000;
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Selection {
+    pub(super) files: Vec<Found>,
+    /// What should be read and cannot be.
+    pub(super) unreadable: Vec<WalkError>,
+}
+
+/// Finds what the command line names. A name that is there counts as it is, whatever characters it has.
+///
+/// # Errors
+/// A glob that is none, or that matches no file.
+pub(super) fn named(globs: &[String]) -> Result<(Selection, Patterns), Failure> {
+    let mut all = Selection::default();
+    let mut absolute = Vec::new();
+    for glob in globs {
+        let is_there = fs::symlink_metadata(glob).is_ok();
+        let pattern = if is_there {
+            absolute_glob(&glob.chars().flat_map(escaped).collect::<String>())
+        } else {
+            absolute_glob(glob)
+        };
+        let patterns = Patterns::new(std::slice::from_ref(&pattern), &[])
+            .map_err(|error| Failure::Usage(error.to_string()))?;
+        let mut found = walked(&patterns);
+        if is_there && found.files.is_empty() && found.unreadable.is_empty() {
+            found.unreadable.push(not_a_file(Path::new(glob)));
+        }
+        if found.files.is_empty() && found.unreadable.is_empty() {
+            let glob = glob.escape_debug();
+            return Err(Failure::Runtime(anyhow::anyhow!("no file matches {glob}")));
+        }
+        all.files.extend(found.files);
+        all.unreadable.extend(found.unreadable);
+        absolute.push(pattern);
+    }
+    let patterns =
+        Patterns::new(&absolute, &[]).map_err(|error| Failure::Usage(error.to_string()))?;
+    Ok((all.once(), patterns))
+}
+
+/// Finds what a source includes, and all that was rotated from it.
+///
+/// # Errors
+/// It includes no file.
+pub(super) fn of_source(patterns: &Patterns) -> Result<Selection, Failure> {
+    let included = walked(patterns);
+    let mut directories: BTreeMap<PathBuf, BTreeSet<Vec<u8>>> = BTreeMap::new();
+    for file in &included.files {
+        let directory = file.path.parent().unwrap_or(Path::new("/"));
+        let logs = directories.entry(directory.to_owned()).or_default();
+        logs.insert(order::name_of(&file.path).live);
+    }
+    let mut all = included;
+    for (directory, logs) in directories {
+        all.files.extend(siblings(&directory, &logs));
+    }
+    if all.files.is_empty() && all.unreadable.is_empty() {
+        let globs = patterns.includes().join(", ");
+        let globs = globs.escape_debug();
+        return Err(Failure::Runtime(anyhow::anyhow!("no file matches {globs}")));
+    }
+    Ok(all.once())
+}
+
+/// Returns the rotated files of logs in one directory.
+fn siblings(directory: &Path, logs: &BTreeSet<Vec<u8>>) -> Vec<Found> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let paths = entries.take(MAX_ENTRIES).map(|entry| entry.path());
+    let is_sibling = |path: &PathBuf| {
+        let name = order::name_of(path);
+        let is_rotated = name.place != Place::Live || name.is_compressed;
+        (is_rotated && logs.contains(&name.live))
+            || name
+                .with_number_within()
+                .is_some_and(|(live, _)| logs.contains(&live))
+    };
+    paths.filter(is_sibling).filter_map(found).collect()
+}
+
+fn found(path: PathBuf) -> Option<Found> {
+    let metadata = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?;
+    Some(Found {
+        path,
+        len: metadata.len(),
+        modified: metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH),
+    })
+}
+
+fn walked(patterns: &Patterns) -> Selection {
+    let (files, unreadable) = walk(patterns, MAX_ENTRIES);
+    Selection { files, unreadable }
+}
+
+fn not_a_file(path: &Path) -> WalkError {
+    let reason = match fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => {
+            "it is a directory: name its files, as with `/*` behind it".to_owned()
+        }
+        Ok(_) => "it is not a regular file".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    WalkError { path, reason }
+}
+
+impl Selection {
+    /// Leaves out what stands there twice, also under another name.
+    fn once(mut self) -> Self {
+        self.files
+            .sort_by(|one, other| one.path.cmp(&other.path));
+        let mut seen = HashSet::new();
+        self.files.retain(|file| {
+            fs::metadata(&file.path).map_or(true, |found| seen.insert((found.dev(), found.ino())))
+        });
+        self.unreadable
+            .sort_by(|one, other| one.path.cmp(&other.path));
+        self.unreadable.dedup();
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests;

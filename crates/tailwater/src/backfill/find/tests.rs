@@ -1,0 +1,124 @@
+use std::fs::OpenOptions;
+use std::os::unix::fs::symlink;
+
+use super::*;
+
+/// A directory with files, each of which holds its name.
+fn directory(names: &[&str]) -> tempfile::TempDir {
+    use std::io::Write as _;
+    let directory = tempfile::tempdir().unwrap();
+    for name in names {
+        let path = directory.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(path)
+            .unwrap();
+        file.write_all(name.as_bytes()).unwrap();
+    }
+    directory
+}
+
+fn at(directory: &tempfile::TempDir, name: &str) -> String {
+    directory.path().join(name).display().to_string()
+}
+
+fn names(directory: &tempfile::TempDir, found: &Selection) -> Vec<String> {
+    let of = |file: &Found| {
+        let path = file.path.strip_prefix(directory.path()).unwrap();
+        path.display().to_string()
+    };
+    found.files.iter().map(of).collect()
+}
+
+#[test]
+fn a_file_that_several_globs_match_is_found_once() {
+    let directory = directory(&["app.log", "app.log.1", "other.txt"]);
+    let globs = ["app*", "*.log", "app.log"].map(|glob| at(&directory, glob));
+    let (found, _) = named(&globs).unwrap();
+    assert_eq!(names(&directory, &found), ["app.log", "app.log.1"]);
+    assert_eq!(found.unreadable, []);
+}
+
+#[test]
+fn a_file_with_two_names_is_found_once() {
+    let directory = directory(&["app.log"]);
+    symlink(directory.path().join("app.log"), directory.path().join("current.log")).unwrap();
+    fs::hard_link(directory.path().join("app.log"), directory.path().join("zz.log")).unwrap();
+    let (found, _) = named(&[at(&directory, "*.log")]).unwrap();
+    assert_eq!(names(&directory, &found), ["app.log"]);
+}
+
+#[test]
+fn a_name_that_is_there_is_no_glob() {
+    let directory = directory(&["app[1].log", "app1.log"]);
+    let (found, patterns) = named(&[at(&directory, "app[1].log")]).unwrap();
+    assert_eq!(names(&directory, &found), ["app[1].log"]);
+    assert!(patterns.matches(&directory.path().join("app[1].log")));
+}
+
+#[test]
+fn a_glob_that_matches_nothing_is_an_error_that_names_it() {
+    let directory = directory(&["app.log"]);
+    let globs = [at(&directory, "*.log"), at(&directory, "*.txt")];
+    let error = named(&globs).unwrap_err();
+    assert!(error.to_string().contains("no file matches"), "{error}");
+    assert!(error.to_string().contains("*.txt"), "{error}");
+    assert_eq!(error.code(), crate::exit::RUNTIME);
+}
+
+#[test]
+fn directories_that_are_named_cannot_be_read_and_those_that_match_are_left_out() {
+    let directory = directory(&["app.log", "logs/app.log"]);
+    let (found, _) = named(&[at(&directory, "logs")]).unwrap();
+    assert_eq!(found.files, []);
+    assert_eq!(found.unreadable.len(), 1);
+    assert!(found.unreadable[0].reason.contains("directory"));
+    let (found, _) = named(&[at(&directory, "*")]).unwrap();
+    assert_eq!(names(&directory, &found), ["app.log"]);
+    assert_eq!(found.unreadable, []);
+}
+
+#[test]
+fn a_fifo_is_unreadable() {
+    let directory = directory(&["app.log"]);
+    let made = std::process::Command::new("mkfifo")
+        .arg(directory.path().join("pipe.log"))
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let (found, _) = named(&[at(&directory, "*.log")]).unwrap();
+    assert_eq!(names(&directory, &found), ["app.log"]);
+    assert!(found.unreadable[0].reason.contains("FIFO"));
+}
+
+#[test]
+fn a_source_s_files_come_with_all_that_was_rotated_from_them() {
+    let directory = directory(&[
+        "app.log",
+        "app.log.1",
+        "app.log.2.gz",
+        "app.log-20261120.xz",
+        "app.3.log",
+        "application.log.1",
+        "other.log.1",
+        "deep/web.log",
+        "deep/web.log.1.zst",
+    ]);
+    let include = ["app.log", "deep/*.log"].map(|glob| at(&directory, glob));
+    let patterns = Patterns::new(&include, &[]).unwrap();
+    let found = of_source(&patterns).unwrap();
+    assert_eq!(
+        names(&directory, &found),
+        [
+            "app.3.log",
+            "app.log",
+            "app.log-20261120.xz",
+            "app.log.1",
+            "app.log.2.gz",
+            "deep/web.log",
+            "deep/web.log.1.zst",
+        ]
+    );
+}
