@@ -51,6 +51,7 @@ fn append(batch: &mut OpenBatch, start: u64, line: &[u8]) -> Fill {
         },
         timestamp: TimestampNs(1),
         labels: &labels,
+        severity: None,
         metadata: &[],
     })
 }
@@ -130,6 +131,7 @@ fn spans_become_one_only_where_the_timestamps_of_the_first_go_on_in_the_second()
             },
             timestamp: TimestampNs(timestamp),
             labels: &labels,
+            severity: None,
             metadata: &[],
         });
         assert_eq!(fill, Fill::HasRoom);

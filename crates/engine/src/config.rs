@@ -73,6 +73,8 @@ pub struct SourceConfig {
     pub structured_metadata: Vec<(String, String)>,
     /// The structured metadata name that holds the byte offset of the line's start, if wanted.
     pub offset_metadata: Option<String>,
+    /// How the severity of its records is sent.
+    pub severity: SeverityForm,
     /// The tenant its lines are sent for, where it overrides the sink's.
     pub tenant: Option<Arc<str>>,
     /// Where a file that was never seen starts.
@@ -95,6 +97,25 @@ pub struct SourceConfig {
     /// How fast it may be read, if not as fast as it is written.
     pub rate_limit: Option<RateLimit>,
 }
+
+/// How the severity of records is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum SeverityForm {
+    /// Not at all.
+    #[default]
+    None,
+    /// As structured metadata, [`SEVERITY_METADATA`].
+    StructuredMetadata,
+    /// As a label, [`SEVERITY_LABEL`]: its level in lower case. Each level of a file is a stream of its own.
+    Label,
+}
+
+/// The names of structured metadata that a severity is sent under: its text, and its number. Loki stores
+/// the records that come to its OTLP endpoint with the same ones.
+pub const SEVERITY_METADATA: [&str; 2] = ["severity_text", "severity_number"];
+
+/// The label that a severity is sent as.
+pub const SEVERITY_LABEL: &str = "level";
 
 /// Where a file that was never seen starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

@@ -31,8 +31,8 @@ mod tally;
 pub use backfill::{Backfill, BackfillPlan, Chain, FileReport, FileState, Progress};
 pub use books::{Reason, RouteBooks};
 pub use config::{
-    EngineConfig, GiveUp, Keep, Policy, RateLimit, ReadFrom, SinkConfig, SourceConfig,
-    TailingConfig, Then, WhenExceeded, WhenFull,
+    EngineConfig, GiveUp, Keep, Policy, RateLimit, ReadFrom, SEVERITY_LABEL, SEVERITY_METADATA,
+    SeverityForm, SinkConfig, SourceConfig, TailingConfig, Then, WhenExceeded, WhenFull,
 };
 pub use engine::{Engine, EngineHandle, StartError, Stopped, StreamEnd};
 pub use status::{

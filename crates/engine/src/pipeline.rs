@@ -8,6 +8,7 @@ mod inlet;
 mod lane;
 mod replay;
 mod routing;
+mod severity;
 mod slot;
 mod staged;
 

@@ -1,24 +1,25 @@
 //! What a pipeline thread keeps beside each cursor, and the sources as it uses them.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use tailwater_batcher::BatchLimits;
 use tailwater_position_store::FileKey;
-use tailwater_record::{CursorId, LabelSet};
+use tailwater_record::{CursorId, LabelSet, Level};
 use tailwater_sink::EncoderFactory;
 use tailwater_stages::Stages;
 use tailwater_tailer::{AllowedRoots, FrameConfig, SourceFiles, TailerLimits};
 
 use crate::books::RouteIndex;
-use crate::config::{EngineConfig, ReadFrom, SourceConfig};
+use crate::config::{EngineConfig, ReadFrom, SEVERITY_LABEL, SeverityForm, SourceConfig};
 use crate::ledger::Progress;
 use crate::outlet::{LaneKey, Outlet};
 use crate::rate::SourceLimiter;
 
-/// Structured metadata pairs of a record, the offset included.
-pub(crate) const MAX_METADATA: usize = 32;
+/// Structured metadata pairs of a record, the offset and the severity included.
+pub(crate) const MAX_METADATA: usize = 34;
 
 /// One cursor's way to its sink.
 #[derive(Debug)]
@@ -27,6 +28,7 @@ pub(crate) struct Route {
     /// The name that its position is stored under.
     pub(crate) name: Arc<str>,
     pub(crate) labels: LabelSet,
+    pub(crate) leveled: LeveledLabels,
     pub(crate) book: RouteIndex,
     pub(crate) key: FileKey,
     /// The number under which its content was found, or a later one.
@@ -48,11 +50,11 @@ pub(crate) struct SinkEnd {
     pub(crate) labels: Arc<[(String, String)]>,
 }
 
-/// Labels that records get where they have none of the name.
+/// Labels that records get where they have none of the name, and that of their level.
 #[derive(Debug)]
 pub(crate) struct ExtraLabels {
     extra: Arc<[(String, String)]>,
-    known: HashMap<LabelSet, LabelSet>,
+    known: HashMap<(LabelSet, Option<Level>), LabelSet>,
 }
 
 /// Label sets whose form with further labels is remembered.
@@ -66,18 +68,35 @@ impl ExtraLabels {
         }
     }
 
-    /// Returns a set with them.
-    pub(crate) fn with<'s>(&'s mut self, labels: &'s LabelSet) -> &'s LabelSet {
-        if self.extra.is_empty() {
+    /// Returns a set with them, and with the label of a level where there is one.
+    pub(crate) fn with<'s>(
+        &'s mut self,
+        labels: &'s LabelSet,
+        level: Option<Level>,
+    ) -> &'s LabelSet {
+        if self.extra.is_empty() && level.is_none() {
             return labels;
         }
-        if self.known.len() >= MAX_KNOWN_SETS && !self.known.contains_key(labels) {
+        let key = (labels.clone(), level);
+        if self.known.len() >= MAX_KNOWN_SETS && !self.known.contains_key(&key) {
             self.known.clear();
         }
         let extra = &self.extra;
-        let known = self.known.entry(labels.clone());
-        known.or_insert_with(|| with_labels(labels, extra))
+        self.known.entry(key).or_insert_with(|| {
+            let with_extra = with_labels(labels, extra);
+            level.map_or_else(
+                || with_extra.clone(),
+                |level| with_label(&with_extra, SEVERITY_LABEL, level.as_str()),
+            )
+        })
     }
+}
+
+/// Sets one label.
+pub(crate) fn with_label(labels: &LabelSet, name: &str, value: &str) -> LabelSet {
+    let others = labels.iter().filter(|(known, _)| *known != name);
+    // One name more, which none of the others has.
+    LabelSet::new(others.chain([(name, value)])).unwrap_or_else(|_| labels.clone())
 }
 
 /// Adds the labels that a set has no label of the name of.
@@ -88,6 +107,31 @@ pub(crate) fn with_labels(labels: &LabelSet, extra: &[(String, String)]) -> Labe
     LabelSet::new(labels.iter().chain(lacking)).unwrap_or_else(|_| labels.clone())
 }
 
+/// The labels of a file with those of each level, made when they are first needed.
+#[derive(Debug, Default)]
+pub(crate) struct LeveledLabels([OnceCell<LabelSet>; 6]);
+
+impl LeveledLabels {
+    /// Returns the labels of a file, with that of a level where there is one.
+    pub(crate) fn get<'s>(&'s self, labels: &'s LabelSet, level: Option<Level>) -> &'s LabelSet {
+        let place = |level| {
+            let index = match level {
+                Level::Trace => 0,
+                Level::Debug => 1,
+                Level::Info => 2,
+                Level::Warn => 3,
+                Level::Error => 4,
+                Level::Fatal => 5,
+            };
+            let Self(places) = self;
+            Some((places.get(index)?, level))
+        };
+        level.and_then(place).map_or(labels, |(leveled, level)| {
+            leveled.get_or_init(|| with_label(labels, SEVERITY_LABEL, level.as_str()))
+        })
+    }
+}
+
 /// A source as a pipeline thread sees it.
 #[derive(Clone, Debug)]
 pub(crate) struct SourceEnd {
@@ -96,6 +140,7 @@ pub(crate) struct SourceEnd {
     pub(crate) path_label: Option<String>,
     pub(crate) structured_metadata: Vec<(String, String)>,
     pub(crate) offset_metadata: Option<String>,
+    pub(crate) severity: SeverityForm,
     pub(crate) rate_limiter: Option<Arc<SourceLimiter>>,
     pub(crate) read_from: ReadFrom,
     pub(crate) frame: FrameConfig,
@@ -229,6 +274,7 @@ fn source_end(source: &SourceConfig, config: &EngineConfig, lanes: &[SinkEnd]) -
         path_label: source.path_label.clone(),
         structured_metadata: source.structured_metadata.clone(),
         offset_metadata: source.offset_metadata.clone(),
+        severity: source.severity,
         rate_limiter: source
             .rate_limit
             .as_ref()
@@ -278,4 +324,22 @@ pub(crate) fn labels_of(source: &SourceEnd, path: &Path) -> LabelSet {
     LabelSet::new(pairs).unwrap_or_else(|_| {
         LabelSet::new([("filename", path.as_str())]).expect("a single valid name is a label set")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_of_a_level_are_made_once_and_replace_one_of_the_name() {
+        let labels = LabelSet::new([("job", "a"), ("level", "x")]).unwrap();
+        let leveled = LeveledLabels::default();
+        assert!(leveled.get(&labels, None).is_same(&labels));
+        let warn = leveled.get(&labels, Some(Level::Warn));
+        assert_eq!(warn.get("level"), Some("warn"));
+        assert_eq!(warn.get("job"), Some("a"));
+        assert!(leveled.get(&labels, Some(Level::Warn)).is_same(warn));
+        let fatal = leveled.get(&labels, Some(Level::Fatal));
+        assert_eq!(fatal.get("level"), Some("fatal"));
+    }
 }

@@ -1,6 +1,6 @@
 //! Places in files, and the view of one record.
 
-use crate::LabelSet;
+use crate::{LabelSet, Severity};
 
 /// In-process handle of one generation of a file; never stored, never reused.
 ///
@@ -73,6 +73,9 @@ pub struct RecordView<'a> {
     pub timestamp: TimestampNs,
     /// The stream the record belongs to.
     pub labels: &'a LabelSet,
+    /// How grave it is, where that is known. An encoder does not write it: where it is sent, it stands
+    /// among the labels or the structured metadata.
+    pub severity: Option<Severity>,
     /// Structured metadata: names and values that are not part of the stream's identity.
     pub metadata: &'a [(&'a str, &'a str)],
 }

@@ -468,6 +468,7 @@ fn append(encoder: &mut dyn Encode, record: &OwnedRecord) {
         span: record.span,
         timestamp: record.timestamp,
         labels: &record.labels,
+        severity: None,
         metadata: &metadata,
     });
 }

@@ -86,6 +86,7 @@ impl<'a> Processed<'a> {
                 .map_or(Span { start: 0, end: 0 }, |part| part.span),
             timestamp: self.timestamp,
             labels: self.labels,
+            severity: self.severity,
             metadata: self.metadata,
         }
     }

@@ -14,7 +14,10 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use tailwater_batcher::{BatchLimits, Fill, OpenBatch};
-use tailwater_record::{BatchId, CursorId, FileId, LabelSet, Marker, RecordView, TimestampNs};
+use tailwater_engine::SEVERITY_METADATA;
+use tailwater_record::{
+    BatchId, CursorId, FileId, LabelSet, Level, Marker, RecordView, Severity, TimestampNs,
+};
 use tailwater_sink::SinkSettings as _;
 use tailwater_stages::{Entry, Outcome, StageConfig, Stages, Worker};
 use tailwater_tailer::frame::{ChunkEnd, ResolvedEncoding};
@@ -60,6 +63,8 @@ struct Path {
     labels: LabelSet,
     /// None: each line is a record.
     worker: Option<Worker>,
+    /// Whether such a record is sent with what it says of its severity.
+    has_severity: bool,
     scratch: Vec<u8>,
     now: Instant,
 }
@@ -84,6 +89,7 @@ impl Path {
             batch: OpenBatch::new(encoder, limits, None, 1),
             labels: LabelSet::new(labels).unwrap(),
             worker: stages.map(worker),
+            has_severity: false,
             scratch: Vec::new(),
             now: Instant::now(),
         }
@@ -122,10 +128,18 @@ impl Path {
                 span: framed.span,
                 timestamp: TimestampNs(1_795_255_200_000_000_000 + read),
                 labels: &self.labels,
+                severity: None,
                 metadata: &[],
             };
+            let is_graded = self.has_severity && self.worker.is_none();
+            let record = RecordView {
+                severity: Some(framed.line)
+                    .filter(|_| is_graded)
+                    .and_then(severity_of),
+                ..record
+            };
             let Some(worker) = &mut self.worker else {
-                assert_eq!(batch.append(&record), Fill::HasRoom);
+                assert_eq!(append(batch, &record), Fill::HasRoom);
                 done += 1;
                 continue;
             };
@@ -152,14 +166,34 @@ impl Path {
     }
 }
 
+fn severity_of(line: &[u8]) -> Option<Severity> {
+    Level::detect(line).map(Severity::from)
+}
+
+/// Appends a record with its severity as structured metadata, as the pipeline does.
+fn append(batch: &mut OpenBatch, record: &RecordView<'_>) -> Fill {
+    let Some(severity) = record.severity else {
+        return batch.append(record);
+    };
+    let [text, number] = SEVERITY_METADATA;
+    let metadata = &[(text, severity.as_str()), (number, severity.digits())];
+    batch.append(&RecordView {
+        metadata,
+        ..*record
+    })
+}
+
 const LINES: u64 = 20_000;
 
 /// Goal: no allocation between the first and the last line of a batch, once the buffers have their
 /// size. Method: the same chunk twice; the allocator counts during the second. Returns the lines that
 /// became records, and the allocations.
 fn second_pass(stages: Option<&str>, line: impl Fn(u64) -> String) -> (u64, u64) {
+    second_pass_of(Path::new(stages), line)
+}
+
+fn second_pass_of(mut path: Path, line: impl Fn(u64) -> String) -> (u64, u64) {
     let chunk: String = (0..LINES).map(|number| line(number) + "\n").collect();
-    let mut path = Path::new(stages);
     path.take(chunk.as_bytes());
     path.batch.seal(BatchId(1)).unwrap();
     let before = ALLOCATIONS.with(Cell::get);
@@ -194,6 +228,25 @@ fn access(number: u64) -> String {
 #[test]
 fn plain_lines_cost_no_allocation() {
     check(None, access);
+}
+
+#[test]
+fn lines_with_a_severity_cost_no_allocation() {
+    let path = Path {
+        has_severity: true,
+        ..Path::new(None)
+    };
+    let (lines, allocations) = second_pass_of(path, |number| {
+        let level = one_of(&["INFO", "WARN", "ERROR", "nothing"], number);
+        format!("2026-11-21 10:00:00 {level} line {number}")
+    });
+    assert_eq!(lines, LINES);
+    assert!(allocations <= 16, "{allocations} for {lines} lines");
+    let stages = r#"[
+        {"regex": {"expression": "\" (?P<status>\\d{3}) "}},
+        {"level": {"source": "status", "from": "http_status"}}
+    ]"#;
+    check(Some(stages), access);
 }
 
 #[test]

@@ -27,7 +27,7 @@ use super::{Control, earlier, now};
 use crate::desk::Desk;
 use crate::ledger::{Account, Progress};
 use crate::rate::Allowance;
-use crate::route::{Feed, Plan, Route, SourceEnd, labels_of, with_labels};
+use crate::route::{Feed, LeveledLabels, Plan, Route, SourceEnd, labels_of, with_labels};
 use crate::status::TailingStatus;
 
 /// What the stream is called where a file has its path.
@@ -353,6 +353,7 @@ impl Feeder {
                 Some(_) => labels,
                 None => with_labels(&labels, &end.labels),
             },
+            leveled: LeveledLabels::default(),
             book: desk.books.route(&source.name, &end.outlet.name),
             // No file has it: positions of the stream are kept nowhere.
             key: FileKey(u64::MAX),

@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use tailwater_batcher::Fill;
-use tailwater_record::{Level, RecordView, TimestampNs};
+use tailwater_record::{RecordView, Severity, TimestampNs};
 use tailwater_tailer::{Chunk, FrameStats, Framer};
 
+use super::severity::Grading;
 use super::slot::{Place, Slot};
 use crate::books::{Reason, RouteBooks, RouteIndex};
-use crate::config::{Keep, WhenExceeded};
+use crate::config::{SEVERITY_METADATA, SeverityForm, WhenExceeded};
 use crate::desk::Desk;
 use crate::rate::{Allowance, SourceLimiter};
 use crate::route::{MAX_METADATA, Route, SinkEnd, SourceEnd};
@@ -101,7 +102,7 @@ pub(super) struct Seal<'a> {
     pub(super) is_replay: bool,
 }
 
-impl Seal<'_> {
+impl<'a> Seal<'a> {
     /// Seals a full batch between two spans; returns whether the lane has room for another.
     pub(super) fn seal(&self, slot: &mut Slot) -> bool {
         if self.is_replay {
@@ -111,9 +112,9 @@ impl Seal<'_> {
         self.end.outlet.queue.has_room()
     }
 
-    /// The levels whose records are dropped last, if any are.
-    pub(super) fn keep(&self) -> Option<&Keep> {
-        Some(&self.end.outlet.queue.policy().keep).filter(|keep| !keep.is_empty())
+    /// What is asked of the severity of records that are sent in a form.
+    pub(super) fn grading(self, form: SeverityForm) -> Grading<'a> {
+        Grading::new(form, &self.end.outlet.queue.policy().keep)
     }
 }
 
@@ -138,7 +139,7 @@ impl Lane<'_> {
         source: &SourceEnd,
     ) -> (Taken, u64) {
         let seal = self.seal;
-        let (metadata, keep) = (Metadata::of(source), seal.keep());
+        let (mut metadata, grading) = (Metadata::of(source), seal.grading(source.severity));
         let mut digits = [0_u8; 20];
         let mut tally = Tally::new(self.route.book);
         let cursor = self.route.cursor;
@@ -163,17 +164,21 @@ impl Lane<'_> {
             }
             self.own.spend(line.line.len());
             self.shared.spend(line.line.len());
+            let severity = grading.grade(None, line.line);
+            metadata.set_severity(grading.metadata(severity));
+            let labels = &self.route.labels;
             let with_offset = metadata.with_offset(line.span.start, &mut digits);
             let record = RecordView {
                 line: line.line,
                 span: line.span,
                 timestamp: self.stamps.next(),
-                labels: &self.route.labels,
+                labels: self.route.leveled.get(labels, grading.label(severity)),
+                severity,
                 metadata: with_offset
                     .as_ref()
                     .map_or(metadata.fixed(), Metadata::fixed),
             };
-            if self.slot.append(&record, is_kept(keep, line.line)) == Fill::IsFull {
+            if self.slot.append(&record, grading.is_kept(severity)) == Fill::IsFull {
                 let at = place(framer, chunk);
                 self.slot.end_span(at);
                 tally.enter(seal.desk);
@@ -202,12 +207,6 @@ pub(super) fn place(framer: &Framer<'_>, chunk: &Chunk<'_>) -> Place {
         marker: chunk.marker_at(offset),
         code: framer.state().code(),
     }
-}
-
-/// Returns whether a record is dropped last; nothing where none is.
-pub(super) fn is_kept(keep: Option<&Keep>, line: &[u8]) -> Option<bool> {
-    let keep = keep?;
-    Some(Level::detect(line).is_some_and(|level| keep.holds(level)))
 }
 
 /// What came of the lines of one chunk and does not stand in the books yet.
@@ -319,6 +318,8 @@ impl Drops {
 pub(super) struct Metadata<'a> {
     pairs: [(&'a str, &'a str); MAX_METADATA],
     len: usize,
+    /// How many of them all records have.
+    common: usize,
     offset_name: Option<&'a str>,
 }
 
@@ -327,12 +328,14 @@ impl<'a> Metadata<'a> {
         let mut all = Self {
             pairs: [("", ""); MAX_METADATA],
             len: 0,
+            common: 0,
             offset_name: source.offset_metadata.as_deref(),
         };
         let fixed = source.structured_metadata.iter();
         fixed
-            .take(MAX_METADATA - 1)
+            .take(MAX_METADATA - 1 - SEVERITY_METADATA.len())
             .for_each(|(name, value)| all.push(name, value));
+        all.common = all.len;
         all
     }
 
@@ -343,7 +346,17 @@ impl<'a> Metadata<'a> {
         }
     }
 
-    /// The pairs that every record has.
+    /// Puts the severity of a record in the place of the last one's.
+    pub(super) fn set_severity(&mut self, severity: Option<Severity>) {
+        self.len = self.common;
+        if let Some(severity) = severity {
+            let [text, number] = SEVERITY_METADATA;
+            self.push(text, severity.as_str());
+            self.push(number, severity.digits());
+        }
+    }
+
+    /// The pairs that a record has whatever its stages.
     pub(super) fn fixed(&self) -> &[(&'a str, &'a str)] {
         self.pairs.get(..self.len).unwrap_or_default()
     }
@@ -386,6 +399,7 @@ impl<'a> Metadata<'a> {
         Metadata {
             pairs: self.pairs,
             len: self.len,
+            common: self.common,
             offset_name: None,
         }
     }

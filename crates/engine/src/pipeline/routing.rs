@@ -15,7 +15,7 @@ use super::{Pipeline, unix_ns};
 use crate::config::ReadFrom;
 use crate::ledger::{Account, Progress};
 use crate::rate::Allowance;
-use crate::route::{Feed, Plan, Route, SinkEnd, SourceEnd, labels_of, with_labels};
+use crate::route::{Feed, LeveledLabels, Plan, Route, SinkEnd, SourceEnd, labels_of, with_labels};
 
 /// A route of a file: the index of its source, and its way to its lane.
 type FileRoute = (usize, Feed);
@@ -130,6 +130,7 @@ impl Pipeline {
             cursor,
             name: Arc::clone(&feed.name),
             labels: route_labels(source, lane, &file.path),
+            leveled: LeveledLabels::default(),
             book: self.desk.books.route(&source.name, &lane.outlet.name),
             key,
             content_number: self.desk.positions.content_number(),

@@ -15,11 +15,12 @@ use tailwater_record::{CursorId, FileId, LabelSet, TimestampNs};
 use tailwater_stages::{Entry, Held, Outcome, Processed, Worker};
 use tailwater_tailer::{Chunk, Framer, TailId};
 
-use self::made::Made;
-use super::lane::{Gate, Metadata, OVER_ALL, Pass, Seal, Stamps, Taken, Tally, is_kept, place};
+use self::made::{Made, sent_metadata};
+use super::lane::{Gate, Metadata, OVER_ALL, Pass, Seal, Stamps, Taken, Tally, place};
+use super::severity::Grading;
 use super::slot::{Place, Slot};
 use crate::books::RouteIndex;
-
+use crate::config::SeverityForm;
 use crate::route::{ExtraLabels, Route, SinkEnd, SourceEnd};
 
 /// How long the open groups of a file that was read to its end wait for the first line of the file that
@@ -41,6 +42,8 @@ pub(super) struct Workshop {
     /// Structured metadata of the source.
     metadata: Vec<(String, String)>,
     offset_metadata: Option<String>,
+    /// How the severity of its records is sent.
+    severity: SeverityForm,
     /// Records of other files than the one that is being read.
     made: Vec<Made>,
     /// Other files whose groups have changed.
@@ -86,6 +89,7 @@ impl Workshop {
             labels: ExtraLabels::new(Arc::clone(&end.labels)),
             metadata: source.structured_metadata.clone(),
             offset_metadata: source.offset_metadata.clone(),
+            severity: source.severity,
             made: Vec::new(),
             touched: Vec::new(),
         })
@@ -162,6 +166,7 @@ impl Workshop {
         let mut tally = Tally::new(book);
         let (made, touched) = (&mut self.made, &mut self.touched);
         let (metadata, offset_name) = (&self.metadata, self.offset_metadata.as_deref());
+        let grading = seal.grading(self.severity);
         by(&mut self.worker, &mut |outcome| match outcome {
             Outcome::Dropped(dropped) => {
                 tally.records += 1;
@@ -173,7 +178,7 @@ impl Workshop {
                 tally.records += 1;
                 tally.joined_lines += record.lines.saturating_sub(1);
                 touched.extend(record.parts.iter().map(|part| part.file));
-                made.push(Made::of(&record, metadata, offset_name));
+                made.push(Made::of(&record, metadata, offset_name, grading));
             }
         });
         tally.enter(seal.desk);
@@ -218,12 +223,12 @@ impl Workshop {
         slot.note_line(first.read_at);
         let mut fullest = Fill::HasRoom;
         let labels = &mut self.labels;
+        let grading = seal.grading(self.severity);
         self.made.retain(|made| {
             if made.file() != file {
                 return true;
             }
-            let kept = is_kept(seal.keep(), made.line());
-            let filled = made.append_to(slot, seal.end, labels, kept);
+            let filled = made.append_to(slot, seal.end, labels, grading);
             if filled == Fill::IsFull {
                 fullest = Fill::IsFull;
             }
@@ -261,7 +266,7 @@ impl StagedLane<'_> {
         start: Place,
         source: &SourceEnd,
     ) -> (Taken, u64) {
-        let metadata = Metadata::of(source);
+        let mut metadata = Metadata::of(source);
         let mut tally = Tally::new(self.route.book);
         let mut ground = Ground::default();
         let before = self.workshop.held.remove(&self.route.cursor.file);
@@ -298,7 +303,7 @@ impl StagedLane<'_> {
                 timestamp: read_at,
                 labels: &self.route.labels,
             };
-            let is_cut_due = self.process(&entry, &metadata, chunk.offset, &mut tally);
+            let is_cut_due = self.process(&entry, &mut metadata, chunk.offset, &mut tally);
             if is_cut_due != Cut::None {
                 taken = self.cut(
                     is_cut_due,
@@ -325,7 +330,7 @@ impl StagedLane<'_> {
     fn process(
         &mut self,
         entry: &Entry<'_>,
-        metadata: &Metadata<'_>,
+        metadata: &mut Metadata<'_>,
         chunk_start: u64,
         tally: &mut Tally,
     ) -> Cut {
@@ -336,6 +341,7 @@ impl StagedLane<'_> {
             touched,
             metadata: source_metadata,
             offset_metadata,
+            severity,
             ..
         } = &mut *self.workshop;
         let mut sorter = Sorter {
@@ -343,6 +349,7 @@ impl StagedLane<'_> {
             chunk_start,
             slot: self.slot,
             seal: self.seal,
+            grading: self.seal.grading(*severity),
             metadata,
             shared: &mut self.shared,
             tally,
@@ -474,12 +481,13 @@ enum Cut {
 }
 
 /// Where what leaves the stages goes.
-struct Sorter<'a, 'g> {
+struct Sorter<'a, 'g, 'm> {
     file: FileId,
     chunk_start: u64,
     slot: &'a mut Slot,
     seal: Seal<'a>,
-    metadata: &'a Metadata<'a>,
+    grading: Grading<'a>,
+    metadata: &'a mut Metadata<'m>,
     shared: &'a mut Gate<'g>,
     tally: &'a mut Tally,
     labels: &'a mut ExtraLabels,
@@ -490,7 +498,7 @@ struct Sorter<'a, 'g> {
     cut: Cut,
 }
 
-impl Sorter<'_, '_> {
+impl Sorter<'_, '_, '_> {
     fn sort(&mut self, outcome: &Outcome<'_>) {
         let (parts, lines) = match outcome {
             Outcome::Record(record) => (record.parts, record.lines),
@@ -516,7 +524,7 @@ impl Sorter<'_, '_> {
             Outcome::Record(_) if self.shared.ask() == Pass::Drop => self.tally.drop_one(OVER_ALL),
             Outcome::Record(record) if is_ours => self.append(record),
             Outcome::Record(record) => {
-                let made = Made::of(record, self.source_metadata, self.offset_name);
+                let made = Made::of(record, self.source_metadata, self.offset_name, self.grading);
                 self.made.push(made);
             }
         }
@@ -524,11 +532,15 @@ impl Sorter<'_, '_> {
 
     fn append(&mut self, record: &Processed<'_>) {
         self.shared.spend(record.line.len());
-        let is_kept = is_kept(self.seal.keep(), record.line);
-        let labels: &LabelSet = self.labels.with(record.labels);
+        let grading = self.grading;
+        let severity = grading.grade(record.severity, record.line);
+        let is_kept = grading.is_kept(severity);
+        let labels: &LabelSet = self.labels.with(record.labels, grading.label(severity));
+        let sent = sent_metadata(record, grading.metadata(severity));
+        self.metadata.set_severity(sent);
         let mut digits = [0_u8; 20];
         let mut view = record.view();
-        view.labels = labels;
+        (view.labels, view.severity) = (labels, severity);
         let end = self.seal.end;
         let fill = if self.metadata.is_empty() {
             self.slot.append_made(end, record.tenant, &view, is_kept)
@@ -536,7 +548,7 @@ impl Sorter<'_, '_> {
             let with_offset = self.metadata.with_offset(view.span.start, &mut digits);
             let all = with_offset
                 .as_ref()
-                .unwrap_or(self.metadata)
+                .unwrap_or(&*self.metadata)
                 .with(record.metadata);
             view.metadata = all.fixed();
             self.slot.append_made(end, record.tenant, &view, is_kept)

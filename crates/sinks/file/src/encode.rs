@@ -168,6 +168,7 @@ mod tests {
             },
             timestamp: TimestampNs(1_772_323_199_000_000_007),
             labels,
+            severity: None,
             metadata: &[],
         }
     }

@@ -173,6 +173,7 @@ mod tests {
             span: Span { start: 0, end: 1 },
             timestamp: TimestampNs(timestamp),
             labels,
+            severity: None,
             metadata,
         }
     }

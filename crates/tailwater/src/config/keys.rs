@@ -69,6 +69,7 @@ const EXAMPLES: &[(&str, &str)] = &[
         "structured_metadata: { team: shop }",
     ),
     ("sources.*.offset_metadata", "offset_metadata: offset"),
+    ("sources.*.severity", "severity: structured_metadata"),
     ("sources.*.tenant", "tenant: shop"),
     ("sources.*.read_from", "read_from: end"),
     ("sources.*.ignore_older", "ignore_older: 24h"),

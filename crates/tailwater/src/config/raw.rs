@@ -220,6 +220,8 @@ pub struct RawSource {
     pub structured_metadata: Named<String>,
     /// The structured metadata that holds the offset of the line.
     pub offset_metadata: Option<String>,
+    /// How the severity of its records is sent.
+    pub severity: Option<RawSeverity>,
     /// The tenant.
     pub tenant: Option<String>,
     /// Where files that were never seen start.
@@ -255,6 +257,18 @@ pub struct RawSource {
     /// What becomes of its lines before they are sent.
     #[serde(default)]
     pub stages: Vec<StageConfig>,
+}
+
+/// How the severity of records is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RawSeverity {
+    /// Not at all.
+    None,
+    /// As structured metadata.
+    StructuredMetadata,
+    /// As a label.
+    Label,
 }
 
 /// What gives when a queue is full.

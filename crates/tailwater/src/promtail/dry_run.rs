@@ -210,6 +210,7 @@ mod tests {
             span: Span { start: 0, end: 1 },
             timestamp: TimestampNs(1_772_323_199_500_000_000),
             labels: &labels,
+            severity: None,
             metadata: &[],
         });
         String::from_utf8(encoder.seal().body.to_vec()).unwrap()

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tailwater::config;
-use tailwater_engine::{ReadFrom, WatchBackend};
+use tailwater_engine::{ReadFrom, SeverityForm, WatchBackend};
 use tailwater_position_store::promtail::OnInvalid;
 use tailwater_tailer::{ArchiveRules, Compression, Encoding, OverLimit};
 
@@ -68,6 +68,7 @@ sources:
     path_label: ""
     structured_metadata: { team: shop }
     offset_metadata: offset
+    severity: structured_metadata
     tenant: shop
     read_from: end
     ignore_older: 24h
@@ -94,6 +95,7 @@ sinks:
     assert_eq!(source.path_label, None);
     assert_eq!(source.structured_metadata, [pair("team", "shop")]);
     assert_eq!(source.offset_metadata.as_deref(), Some("offset"));
+    assert_eq!(source.severity, SeverityForm::StructuredMetadata);
     assert_eq!(source.tenant.as_deref(), Some("shop"));
     assert_eq!(source.read_from, ReadFrom::End);
     assert_eq!(source.ignore_older, Some(Duration::from_secs(86_400)));

@@ -94,7 +94,7 @@ tailwater.yaml:4:5: unknown key `lables` in `sources.a`
 4 |     lables: { job: a }
   |     ^^^^^^ did you mean `labels`?
   |
-  = valid here: include, exclude, labels, path_label, structured_metadata, offset_metadata, tenant, read_from, ignore_older, encoding, max_line_bytes, over_limit, partial_line_timeout, decompression, decompression_delay, sinks, when_full, keep, rate_limit, preset, stages
+  = valid here: include, exclude, labels, path_label, structured_metadata, offset_metadata, severity, tenant, read_from, ignore_older, encoding, max_line_bytes, over_limit, partial_line_timeout, decompression, decompression_delay, sinks, when_full, keep, rate_limit, preset, stages
   = example: labels: { job: nginx }
 ",
     );

@@ -343,3 +343,43 @@ tailwater.yaml:1:34: `import_positions_ignore_invalid` is set, and `import_posit
 ",
     );
 }
+
+#[test]
+fn names_that_the_severity_is_sent_as_are_refused_elsewhere() {
+    check(
+        r#"sources:
+  a:
+    include: ["/x/*.log"]
+    severity: label
+    labels: { level: info }
+  b:
+    include: ["/y/*.log"]
+    severity: structured_metadata
+    structured_metadata: { severity_text: info }
+    offset_metadata: severity_number
+sinks: { o: { loki: { url: "http://loki:3100" } } }
+"#,
+        r"
+tailwater.yaml:5:15: `level` is what `severity` is sent as here
+  |
+5 |     labels: { level: info }
+  |               ^^^^^
+  |
+  = help: give it another name, or set `severity: none`
+
+tailwater.yaml:9:28: `severity_text` is what `severity` is sent as here
+  |
+9 |     structured_metadata: { severity_text: info }
+  |                            ^^^^^^^^^^^^^
+  |
+  = help: give it another name, or set `severity: none`
+
+tailwater.yaml:10:5: `severity_number` is what `severity` is sent as here
+   |
+10 |     offset_metadata: severity_number
+   |     ^^^^^^^^^^^^^^^
+   |
+   = help: give it another name, or set `severity: none`
+",
+    );
+}

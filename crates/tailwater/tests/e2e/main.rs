@@ -18,4 +18,5 @@ mod rig;
 mod rotation;
 mod server;
 mod several;
+mod severity;
 mod stages;

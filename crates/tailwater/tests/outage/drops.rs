@@ -5,7 +5,7 @@ use tailwater_testkit::writer::{LogWriter, WriterOptions};
 
 use crate::rig::Rig;
 use crate::setup::{
-    MANY, assert_dropped_exactly, assert_only_newest, bring_up, end, leveled_writer, rig,
+    MANY, assert_dropped_exactly, assert_only_newest, bring_up, end, leveled_writer, rig, rig_with,
     take_down, wait_read, wait_settled, writer,
 };
 
@@ -92,6 +92,18 @@ fn level_of(seq: u64) -> &'static str {
         ..WriterOptions::default()
     };
     options.level_of(seq).unwrap()
+}
+
+/// What a stage says is grave goes last, whatever the line says.
+#[test]
+fn what_is_kept_goes_by_the_severity_that_a_stage_has_set() {
+    let stages = "    stages: [ { regex: { expression: 'level=(?P<level>\\w+)' } }, { level: { map: { info: ERROR, error: INFO } } } ]\n";
+    let rig = rig_with(stages, "", &["when_full: drop_newest", "keep: [error]"]);
+    let writer = leveled_writer(&rig, "a.log", 1, LEVELS);
+    let dropped = drop_some(&rig, writer, MANY / 5);
+    let level_is = |level: &'static str| move |seq: &&u64| level_of(**seq) == level;
+    assert_eq!(dropped.missing.iter().filter(level_is("info")).count(), 0);
+    assert!(dropped.missing.iter().filter(level_is("error")).count() > 0);
 }
 
 /// The errors have room in the queue once everything else is gone.

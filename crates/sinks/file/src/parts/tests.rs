@@ -233,6 +233,7 @@ fn a_record_without_labels_has_an_empty_selector() {
         span: Span { start: 0, end: 2 },
         timestamp: TimestampNs(7),
         labels: &labels,
+        severity: None,
         metadata: &[],
     });
     let mut seen = Vec::new();

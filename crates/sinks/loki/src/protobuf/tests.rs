@@ -19,6 +19,7 @@ fn encode(records: &[Plain<'_>]) -> Encoded {
             span: Span { start: 0, end: 1 },
             timestamp: TimestampNs(*timestamp),
             labels,
+            severity: None,
             metadata,
         });
     }
@@ -110,6 +111,7 @@ fn an_enormous_batch_does_not_keep_its_memory() {
         span: Span { start: 0, end: 1 },
         timestamp: TimestampNs(1),
         labels: &labels,
+        severity: None,
         metadata: &[],
     });
     drop(encoder.seal());

@@ -4,14 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tailwater_engine::{ReadFrom, SourceConfig};
+use tailwater_engine::{ReadFrom, SEVERITY_LABEL, SEVERITY_METADATA, SeverityForm, SourceConfig};
 use tailwater_record::LabelSet;
 use tailwater_stages::{StageConfig, Stages};
 use tailwater_tailer::{ArchiveRules, Compression, Encoding, FrameConfig, OverLimit, Patterns};
 use tailwater_yaml::{Checker, KeyPath};
 
 use super::super::raw::{
-    Lasting, Named, RawCompression, RawEncoding, RawOverLimit, RawReadFrom, RawSource,
+    Lasting, Named, RawCompression, RawEncoding, RawOverLimit, RawReadFrom, RawSeverity, RawSource,
 };
 use super::policy;
 use crate::presets;
@@ -39,6 +39,7 @@ pub(super) fn check(
 ) -> Option<SourceConfig> {
     check_labels(checker, path, raw);
     check_metadata(checker, path, raw);
+    let severity = check_severity(checker, path, raw);
     check_waits(checker, path, raw);
     if raw.tenant.as_ref().is_some_and(String::is_empty) {
         checker.fail(
@@ -64,6 +65,7 @@ pub(super) fn check(
         path_label: Some(raw.path_label.clone()).filter(|label| !label.is_empty()),
         structured_metadata: raw.structured_metadata.0.clone(),
         offset_metadata: raw.offset_metadata.clone().filter(|name| !name.is_empty()),
+        severity,
         tenant: raw.tenant.as_deref().map(Arc::from),
         read_from: match raw.read_from {
             RawReadFrom::Beginning => ReadFrom::Beginning,
@@ -218,6 +220,41 @@ fn check_metadata(checker: &mut Checker<'_>, path: &KeyPath, raw: &RawSource) {
         let message = format!("`{metadata}` and `offset_metadata` both set this name");
         checker.fail_key(&metadata.key(offset), message, "rename one of them");
     }
+}
+
+/// Checks that what the severity is sent as is free for it.
+fn check_severity(checker: &mut Checker<'_>, path: &KeyPath, raw: &RawSource) -> SeverityForm {
+    let form = match raw.severity {
+        None | Some(RawSeverity::None) => SeverityForm::None,
+        Some(RawSeverity::StructuredMetadata) => SeverityForm::StructuredMetadata,
+        Some(RawSeverity::Label) => SeverityForm::Label,
+    };
+    let labels = path.key("labels");
+    let given_labels = raw
+        .labels
+        .0
+        .iter()
+        .map(|(name, _)| (name, labels.key(name)));
+    let path_label = (&raw.path_label, path.key("path_label"));
+    let metadata = path.key("structured_metadata");
+    let pairs = raw.structured_metadata.0.iter();
+    let given_metadata = pairs.map(|(name, _)| (name, metadata.key(name)));
+    let offset = raw.offset_metadata.iter();
+    let offset = offset.map(|name| (name, path.key("offset_metadata")));
+    let given: Vec<(&String, KeyPath)> = match form {
+        SeverityForm::None => Vec::new(),
+        SeverityForm::Label => given_labels.chain([path_label]).collect(),
+        SeverityForm::StructuredMetadata => given_metadata.chain(offset).collect(),
+    };
+    let is_taken = |name: &str| match form {
+        SeverityForm::Label => name == SEVERITY_LABEL,
+        SeverityForm::None | SeverityForm::StructuredMetadata => SEVERITY_METADATA.contains(&name),
+    };
+    for (name, at) in given.iter().filter(|(name, _)| is_taken(name)) {
+        let message = format!("`{name}` is what `severity` is sent as here");
+        checker.fail_key(at, message, "give it another name, or set `severity: none`");
+    }
+    form
 }
 
 fn check_waits(checker: &mut Checker<'_>, path: &KeyPath, raw: &RawSource) {
