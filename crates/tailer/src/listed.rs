@@ -202,14 +202,10 @@ impl ListedReader {
 
     fn unpack(&mut self, target: &mut [u8]) -> io::Result<Filled> {
         let mut bytes = 0;
-        loop {
-            let Some(unpacking) = &mut self.unpacking else {
-                break;
-            };
-            let output = target.get_mut(bytes..).unwrap_or_default();
-            if output.is_empty() {
-                break;
-            }
+        while let Some(unpacking) = &mut self.unpacking
+            && let Some(output) = target.get_mut(bytes..)
+            && !output.is_empty()
+        {
             let input = unpacking.input.get(unpacking.next..unpacking.end);
             let step = unpacking.decoder.step(input.unwrap_or_default(), output);
             bytes = bytes.saturating_add(step.made);

@@ -191,20 +191,19 @@ impl ChainReader {
             return self.open_next(now);
         };
         if !opened.is_started {
-            let Some(chosen) = opened.blocks.start_of() else {
+            let Some(found) = opened.blocks.found() else {
                 return false;
             };
-            self.start_file(chosen, now);
+            self.start_file(found, now);
             return true;
         }
         let mut all = Turn::Done;
         let cursors = opened.cursors.len();
         for index in 0..cursors {
             match self.frame(index, now) {
-                Turn::Done => {}
                 Turn::More => all = Turn::More,
                 Turn::Blocked if all == Turn::Done => all = Turn::Blocked,
-                Turn::Blocked => {}
+                Turn::Blocked | Turn::Done => {}
             }
         }
         match all {

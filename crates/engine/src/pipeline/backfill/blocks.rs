@@ -39,12 +39,26 @@ impl Check {
     }
 }
 
+/// Which check holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    None,
+    /// The one with this number.
+    Check(usize),
+}
+
 /// What the thread tells.
 #[derive(Debug)]
-pub(super) enum Told {
-    /// The file is that of the check with this number, or none of them; what follows is read from there.
-    Start(Option<usize>),
+enum Told {
+    /// What was found of the checks; what follows is read from there.
+    Start(Found),
     Block(Block),
+}
+
+/// A reader, and what it has read last.
+struct Begun {
+    reader: ListedReader,
+    block: Option<Block>,
 }
 
 /// Bytes of a file.
@@ -167,12 +181,12 @@ impl Blocks {
     }
 
     /// Returns what was found of the checks, where that is known.
-    pub(super) fn start_of(&self) -> Option<Option<usize>> {
+    pub(super) fn found(&self) -> Option<Found> {
         match self.told.try_recv() {
-            Ok(Told::Start(chosen)) => Some(chosen),
+            Ok(Told::Start(found)) => Some(found),
             Ok(Told::Block(_)) | Err(TryRecvError::Empty) => None,
             // The first block says why.
-            Err(TryRecvError::Disconnected) => Some(None),
+            Err(TryRecvError::Disconnected) => Some(Found::None),
         }
     }
 
@@ -212,12 +226,11 @@ struct Ahead {
 
 impl Ahead {
     fn run(self, checks: &[Check]) {
-        let (mut reader, first) = match self.find_start(checks) {
-            Some(start) => start,
-            None => return,
+        let Some(Begun { mut reader, block }) = self.begin(checks) else {
+            return;
         };
-        let mut next = first;
-        while let Some(block) = next.take().or_else(|| self.read(&mut reader)) {
+        let mut first = block;
+        while let Some(block) = first.take().or_else(|| self.read(&mut reader)) {
             let is_last = block.end.is_some();
             if !self.tell(Told::Block(block)) || is_last {
                 return;
@@ -225,37 +238,47 @@ impl Ahead {
         }
     }
 
-    /// Finds out which check holds, and tells. Returns the reader that goes on, with its first block
-    /// where that was read already.
-    fn find_start(&self, checks: &[Check]) -> Option<(ListedReader, Option<Block>)> {
+    /// Finds out which check holds, and tells. Returns where it goes on; `None` where the thread is to end.
+    fn begin(&self, checks: &[Check]) -> Option<Begun> {
         if checks.is_empty() {
-            return Some((self.file.read_from(0), None));
+            return Some(Begun {
+                reader: self.file.read_from(0),
+                block: None,
+            });
         }
-        let is_plain = self.file.compression().is_none();
-        let (chosen, found) = if is_plain {
+        let (found, begun) = if self.file.compression().is_none() {
             (self.check_plain(checks), None)
         } else {
-            self.check_archive(checks)?
+            let (found, begun) = self.check_archive(checks)?;
+            (found, Some(begun))
         };
-        if !self.tell(Told::Start(chosen)) {
+        if !self.tell(Told::Start(found)) {
             return None;
         }
-        let from = chosen.and_then(|chosen| checks.get(chosen));
-        let from = from.map_or(0, |check| check.from);
+        let check = match found {
+            Found::None => None,
+            Found::Check(index) => checks.get(index),
+        };
+        let from = check.map_or(0, |check| check.from);
         let start = from.saturating_sub(u64::from(WINDOW_BYTES));
-        if let Some((reader, block)) = found.filter(|(_, block)| block.offset <= start) {
-            return Some((reader, Some(block)));
+        let reaches = |block: &Block| block.offset <= start;
+        let begun = begun.filter(|begun| begun.block.as_ref().is_some_and(reaches));
+        if begun.is_some() {
+            return begun;
         }
         let mut reader = self.file.read_from(start);
         let mut block = self.read(&mut reader)?;
         // The decoder of an archive begins with its first byte.
         while block.end_offset() < from && block.end.is_none() {
-            block = self.follow(&mut reader, block)?;
+            block = self.follow(&mut reader, &block)?;
         }
-        Some((reader, Some(block)))
+        Some(Begun {
+            reader,
+            block: Some(block),
+        })
     }
 
-    fn check_plain(&self, checks: &[Check]) -> Option<usize> {
+    fn check_plain(&self, checks: &[Check]) -> Found {
         let holds = |check: &Check| {
             check.places.iter().all(|(offset, marker)| {
                 let start = offset.saturating_sub(u64::from(marker.len));
@@ -271,35 +294,31 @@ impl Ahead {
     }
 
     /// Decodes up to the furthest place; `None` where the thread is to end.
-    fn check_archive(
-        &self,
-        checks: &[Check],
-    ) -> Option<(Option<usize>, Option<(ListedReader, Block)>)> {
+    fn check_archive(&self, checks: &[Check]) -> Option<(Found, Begun)> {
         let furthest = checks.iter().map(Check::furthest).max().unwrap_or(0);
         let mut reader = self.file.read_from(0);
         let mut block = self.read(&mut reader)?;
-        let mut hold: Vec<bool> = checks
-            .iter()
-            .map(|check| block.holds(&check.places))
-            .collect();
+        let hold = checks.iter().map(|check| block.holds(&check.places));
+        let mut hold: Vec<bool> = hold.collect();
         while block.end_offset() < furthest && block.end.is_none() {
-            block = self.follow(&mut reader, block)?;
+            block = self.follow(&mut reader, &block)?;
             for (hold, check) in hold.iter_mut().zip(checks) {
                 *hold &= block.holds(&check.places);
             }
         }
         let reached = block.end_offset();
-        let chosen = best(checks, |index, check| {
+        let found = best(checks, |index, check| {
             hold.get(index) == Some(&true) && check.furthest() <= reached
         });
-        Some((chosen, Some((reader, block))))
+        let block = Some(block);
+        Some((found, Begun { reader, block }))
     }
 
     /// Reads the next block in place of one that nobody wants but for its last window.
-    fn follow(&self, reader: &mut ListedReader, before: Block) -> Option<Block> {
+    fn follow(&self, reader: &mut ListedReader, before: &Block) -> Option<Block> {
         let mut next = self.read_into(reader, Vec::new())?;
         let end = before.end_offset();
-        next.continue_from(&before, end.saturating_sub(u64::from(WINDOW_BYTES)));
+        next.continue_from(before, end.saturating_sub(u64::from(WINDOW_BYTES)));
         Some(next)
     }
 
@@ -344,9 +363,9 @@ impl Ahead {
 }
 
 /// Returns the check that holds and goes furthest.
-fn best(checks: &[Check], holds: impl Fn(usize, &Check) -> bool) -> Option<usize> {
+fn best(checks: &[Check], holds: impl Fn(usize, &Check) -> bool) -> Found {
     let holding = checks.iter().enumerate();
     let holding = holding.filter(|(index, check)| holds(*index, check));
     let best = holding.max_by_key(|(index, check)| (check.furthest(), std::cmp::Reverse(*index)));
-    best.map(|(index, _)| index)
+    best.map_or(Found::None, |(index, _)| Found::Check(index))
 }

@@ -7,7 +7,7 @@ use tailwater_position_store::{FileKey, Position, StoredFile};
 use tailwater_record::{CursorId, FileId, Marker, WINDOW_BYTES};
 use tailwater_tailer::{Chunk, ChunkEnd, FrameState, ListedFile, Now, ResolvedEncoding};
 
-use super::blocks::{Block, Blocks, Check, End};
+use super::blocks::{Block, Blocks, Check, End, Found};
 use super::redo::RedoSpan;
 use super::{ChainReader, Ended};
 use crate::backfill::{Entry, FileState};
@@ -201,7 +201,7 @@ impl ChainReader {
             .as_ref()
             .is_some_and(|opened| opened.known.is_empty())
         {
-            self.start_file(None, now);
+            self.start_file(Found::None, now);
         }
         Ok(())
     }
@@ -232,13 +232,15 @@ impl ChainReader {
     }
 
     /// Gives the file its cursors: those of the stored file that it is, or new ones.
-    pub(super) fn start_file(&mut self, chosen: Option<usize>, now: Now) {
+    pub(super) fn start_file(&mut self, found: Found, now: Now) {
         let Some(mut opened) = self.opened.take() else {
             return;
         };
         let mut known = std::mem::take(&mut opened.known);
-        let chosen = chosen.filter(|chosen| *chosen < known.len());
-        let known = chosen.map(|chosen| known.swap_remove(chosen));
+        let known = match found {
+            Found::Check(index) if index < known.len() => Some(known.swap_remove(index)),
+            Found::Check(_) | Found::None => None,
+        };
         let identity = opened.file.identity();
         let positions = &self.desk.positions;
         let key = match &known {
