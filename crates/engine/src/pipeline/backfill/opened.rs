@@ -17,7 +17,7 @@ use crate::pipeline::inherit::{Starts, starts};
 use crate::pipeline::routing::route_labels;
 use crate::pipeline::slot::Slot;
 use crate::pipeline::staged::Workshop;
-use crate::route::Route;
+use crate::route::{LeveledLabels, Route};
 
 /// The file that is read.
 #[derive(Debug)]
@@ -308,6 +308,7 @@ impl ChainReader {
                 cursor,
                 name: Arc::clone(&feed.name),
                 labels: route_labels(source, end, &opened.path),
+                leveled: LeveledLabels::default(),
                 book: self.desk.books.route(&source.name, &end.outlet.name),
                 key,
                 content_number: self.desk.positions.content_number(),
