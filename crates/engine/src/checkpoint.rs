@@ -88,6 +88,9 @@ impl Positions {
                 .inodes
                 .insert((file.identity.device, file.identity.inode));
             let directory = file.path.parent().unwrap_or(Path::new("/")).to_owned();
+            let positions = file.positions.iter().map(|stored| stored.position);
+            let furthest = positions.max_by_key(|position| position.offset);
+            let furthest = furthest.unwrap_or_default();
             earlier
                 .by_directory
                 .entry(directory)
@@ -97,6 +100,9 @@ impl Positions {
                     inode: file.identity.inode,
                     fingerprint: file.identity.fingerprint,
                     updated_ns: file.updated_ns,
+                    offset: furthest.offset,
+                    marker: furthest.marker,
+                    is_archive_end: FrameState::from_code(furthest.place).is_archive_end(),
                 });
         }
         Self {
@@ -157,6 +163,11 @@ impl Positions {
     ) -> (Option<FileKey>, Vec<(Arc<str>, Position)>) {
         let mut store = self.lock();
         let identity = file.identity;
+        // It was compressed or decompressed since, and the tailer has found out what it was before.
+        let former = file.former().and_then(|known| {
+            let mut stored = store.find_by_path(&file.path);
+            stored.find(|stored| (stored.identity.inode, stored.identity.fingerprint) == known)
+        });
         // The head is there when a file is found; later its identity is what the store has of it. One
         // that was stored when it was empty has no head: its inode may be another file's by now, and
         // then it is found under another path.
@@ -168,6 +179,7 @@ impl Positions {
         };
         let by_inode = store.find(identity.device, identity.inode).filter(is_it);
         let best = by_inode.max_by_key(|stored| stored.identity.fingerprint.len);
+        let best = former.or(best);
         // Device numbers may change with a reboot: path, inode and a head together say the same.
         let renumbered = |store: &PositionStore| {
             store

@@ -255,7 +255,7 @@ impl Pipeline {
             self.tailing_mut(|status| status.missing_files += missing);
             tracing::info!(
                 missing,
-                "files of earlier runs are gone or compressed: what was not read of them is not sent"
+                "files of earlier runs are gone: what was not read of them is not sent"
             );
         }
         found
@@ -337,7 +337,7 @@ impl Pipeline {
             Step::Chunk(chunk) => self.encode_chunk(id, index, &chunk, now.instant),
             Step::Skipped { bytes } => Turn::More(bytes),
             Step::ArchiveEnd { damage } => {
-                self.end_archive(id, damage);
+                self.end_archive(id, index, damage);
                 Turn::Done(0)
             }
             Step::AtEnd | Step::Gated => Turn::Done(0),

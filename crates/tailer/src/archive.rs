@@ -27,16 +27,19 @@
 
 mod decoder;
 mod decoders;
+mod probe;
 mod read;
 mod unpacker;
 
 use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::time::Duration;
 
 pub use decoder::{Decoded, Decoder};
 pub(crate) use decoders::Decoders;
+pub(crate) use probe::{Likeness, compare, head_of, sample};
 pub(crate) use read::{ArchivedFile, Seen};
-pub(crate) use unpacker::{Unpacker, head_of};
+pub(crate) use unpacker::Unpacker;
 
 /// Decoders that are open at once in one tailer. One of gzip or zlib takes 50 kB, one of bzip2 up to 4 MB,
 /// one of zstd or xz its window: 2 to 8 MiB as their programs write files unless told otherwise.
@@ -51,6 +54,14 @@ const MAX_TURN_IN_BYTES: u64 = 4 << 20;
 
 /// Decoded bytes that one turn of a cursor makes at most, most of them where it skips.
 const MAX_TURN_OUT_BYTES: u64 = 16 << 20;
+
+/// Decoded bytes that are looked through at once for a position that may be within an archive. What lies
+/// further behind is compared when it is read.
+const MAX_PROBED_BYTES: u64 = 64 << 20;
+
+/// Decoded bytes of which the last are compared with a file that is followed, to tell whether an archive
+/// was made of it.
+const MAX_SAMPLED_BYTES: u64 = 4 << 20;
 
 /// The largest window of a zstd frame that is decoded, as a power of two: 128 MiB, as `zstd -d` does
 /// unless told otherwise. Only `zstd --long=28` and more writes larger ones.
@@ -118,6 +129,14 @@ impl Compression {
         all.any(|compression| name.ends_with(compression.ending().as_bytes()))
     }
 
+    /// Returns a name without the ending of an archive whose format can be told.
+    pub(crate) fn bare_name(name: &OsStr) -> &OsStr {
+        let bytes = name.as_encoded_bytes();
+        let mut all = Self::DETECTABLE.into_iter();
+        let bare = all.find_map(|format| bytes.strip_suffix(format.ending().as_bytes()));
+        bare.map_or(name, OsStr::from_bytes)
+    }
+
     /// Looks at what may be the first bytes of a file, or of a member that follows another.
     fn begins(self, input: &[u8]) -> Begins {
         let is = |magic: &[u8]| {
@@ -172,6 +191,9 @@ pub enum Damage {
     TrailingBytes,
     /// Decoding it takes more memory than a decoder may have.
     WindowTooLarge,
+    /// It was taken for what has become of a file, by its name and how it begins, and holds something else
+    /// before the position.
+    OtherContent,
 }
 
 impl Damage {
@@ -182,6 +204,7 @@ impl Damage {
             Self::Truncated => "truncated",
             Self::TrailingBytes => "trailing_bytes",
             Self::WindowTooLarge => "window_too_large",
+            Self::OtherContent => "other_content",
         }
     }
 }

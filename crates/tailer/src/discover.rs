@@ -13,6 +13,7 @@ mod follow;
 mod generations;
 mod links;
 mod names;
+mod repacked;
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
@@ -21,8 +22,11 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use self::directories::is_absence;
+use self::follow::is_young;
 pub use self::generations::{Age, is_rotated_name};
+use self::repacked::Standing;
 use crate::directory::{Entry, Kind, Listing, TailId, list};
+use crate::open::OpenedLog;
 use crate::tailer::{Known, Now};
 use crate::watch::DirId;
 
@@ -276,8 +280,15 @@ impl<R> crate::Tailer<R> {
             if self.is_excluded(&path) {
                 continue;
             }
+            if self.repacked.contains_key(&(difference.device, inode)) {
+                continue;
+            }
             match self.open_listed(id, name, inode, matched, now) {
-                Ok(Some(opened)) => self.follow_as(id, name, opened, path, false, now),
+                Ok(Some(opened)) => match self.standing_of(id, name, &opened, matched, now) {
+                    Standing::New => self.follow_as(id, name, opened, path, false, now),
+                    Standing::Repacked => {}
+                    Standing::Unclear => self.look_later(id, name, &opened, now),
+                },
                 // Too old: the next write makes it young. Or gone: the next listing tells where.
                 Ok(None) => {}
                 Err(error) => {
@@ -285,6 +296,14 @@ impl<R> crate::Tailer<R> {
                     self.refuse(path, &error);
                 }
             }
+        }
+    }
+
+    /// Has a file looked at again that is being written: soon, and with the next write where it rests.
+    fn look_later(&mut self, id: DirId, name: &OsStr, opened: &OpenedLog, now: Now) {
+        self.set_entry(id, name, |entry| entry.pending = true);
+        if is_young(opened, self.limits.rotate_wait, now) {
+            self.undecided.insert(id);
         }
     }
 

@@ -148,6 +148,10 @@ pub struct TailedFile<R> {
     /// Its name went with its whole directory: a mount that is gone may come back with the file.
     pub(crate) is_out_of_sight: bool,
     pub(crate) head: Vec<u8>,
+    /// Inode and fingerprint under which earlier runs knew its content, where that was another file.
+    pub(crate) former: Option<(u64, Fingerprint)>,
+    /// The inode of a file that has the same content, compressed or decompressed.
+    pub(crate) repacked: Option<u64>,
 }
 
 /// What a read found.
@@ -350,6 +354,12 @@ impl<R> TailedFile<R> {
         &self.head
     }
 
+    /// Returns the inode and the fingerprint under which earlier runs knew its content, where that was in
+    /// another file: it was compressed since, or decompressed.
+    pub fn former(&self) -> Option<(u64, Fingerprint)> {
+        self.former
+    }
+
     /// Gives up the memory of the head, once it has told where the cursors start.
     pub fn drop_head(&mut self) {
         self.head = Vec::new();
@@ -507,6 +517,7 @@ impl<R> TailedFile<R> {
             cursor.ended = None;
         }
         self.known_len = 0;
+        self.repacked = None;
         self.grew_at = now;
         self.identity.fingerprint = Fingerprint::default();
         self.identity_changed = true;

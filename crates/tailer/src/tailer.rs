@@ -83,6 +83,12 @@ pub struct KnownFile {
     pub fingerprint: Fingerprint,
     /// When its position last moved, in nanoseconds since the epoch.
     pub updated_ns: u64,
+    /// The offset that is furthest of those stored of it, 0 where there is none.
+    pub offset: u64,
+    /// The guard of that offset.
+    pub marker: Marker,
+    /// It was an archive, and read to its end.
+    pub is_archive_end: bool,
 }
 
 /// What the engine remembers from earlier runs.
@@ -222,6 +228,12 @@ pub struct Tailer<R> {
     next_rescan: Instant,
     polls: u32,
     pub(crate) decoders: Decoders,
+    /// Files that are archives.
+    pub(crate) archives: BTreeSet<TailId>,
+    /// Files that hold what others hold that are followed, by device and inode: they are not read.
+    pub(crate) repacked: HashMap<(u64, u64), TailId>,
+    /// Directories with files that are being written and cannot be told yet.
+    pub(crate) undecided: BTreeSet<DirId>,
 }
 
 impl<R> Tailer<R> {
@@ -264,6 +276,9 @@ impl<R> Tailer<R> {
             next_close: now.instant + limits_close,
             polls: 0,
             decoders: Decoders::default(),
+            archives: BTreeSet::new(),
+            repacked: HashMap::new(),
+            undecided: BTreeSet::new(),
         }
     }
 
@@ -475,6 +490,8 @@ impl<R> Tailer<R> {
         if self.live.get(&file.path) == Some(&id) {
             self.live.remove(&file.path);
         }
+        self.archives.remove(&id);
+        self.repacked.retain(|_, of| *of != id);
         if let Some(successor) = file.successor {
             self.push_ready(successor);
         }

@@ -10,8 +10,9 @@ const MAX_LOGGED_DAMAGES: u64 = 100;
 
 impl Pipeline {
     /// All of an archive was read for one of its cursors; `damage` is why it ends early, the first time.
-    pub(super) fn end_archive(&mut self, id: u64, damage: Option<Damage>) {
+    pub(super) fn end_archive(&mut self, id: u64, index: usize, damage: Option<Damage>) {
         self.ended_archives.insert(id);
+        self.count_undecoded(id, index);
         let Some(damage) = damage else { return };
         let mut damaged = 0;
         self.tailing_mut(|status| {
@@ -27,6 +28,24 @@ impl Pipeline {
                 reason = damage.as_str(),
                 "archive is damaged, what could be decoded before is delivered"
             );
+        }
+    }
+
+    /// Counts what was seen of a file before it was compressed, and cannot be decoded.
+    fn count_undecoded(&mut self, id: u64, index: usize) {
+        let Some(file) = self.tailer.file_mut(id) else {
+            return;
+        };
+        let Some(cursor) = file.cursors.get(index) else {
+            return;
+        };
+        let lost = file.known_len.saturating_sub(cursor.offset);
+        if lost > 0 {
+            let book = cursor.route.book;
+            tracing::error!(path = %file.path.display(), offset = cursor.offset, bytes = lost, "archive ends before the file did that it was made of");
+            self.desk
+                .books
+                .change(book, |books| books.lost_unread_bytes += lost);
         }
     }
 

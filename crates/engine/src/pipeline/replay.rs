@@ -179,7 +179,7 @@ impl Pipeline {
                 }
                 Step::Skipped { .. } => continue,
                 Step::ArchiveEnd { damage } => {
-                    self.end_archive(id, damage);
+                    self.end_archive(id, index, damage);
                     None
                 }
                 Step::AtEnd | Step::Gated | Step::Failed(_) => None,

@@ -20,6 +20,9 @@ pub(crate) struct ArchivedFile {
     pub(crate) seen: Seen,
     /// Its damage was told of.
     is_damage_told: bool,
+    /// It was found to hold what a file held that is gone: where it turns out to hold something else, that is
+    /// not what was to be read.
+    pub(crate) is_stand_in: bool,
 }
 
 /// What tells that a file has been written to.
@@ -48,8 +51,23 @@ impl ArchivedFile {
             delay,
             seen: Seen::of(file).unwrap_or_default(),
             is_damage_told: false,
+            is_stand_in: false,
         }
     }
+
+    /// It stands for a file that is gone, so it is whole: nothing is waited for.
+    pub(crate) fn stand_in(&mut self) {
+        self.delay = Duration::ZERO;
+        self.is_stand_in = true;
+    }
+}
+
+/// Whether a cursor has read all of an archive.
+enum AtEnd {
+    No,
+    Yes,
+    /// It had before this file was found: in an earlier run, or in the file that this one stands for.
+    SinceBefore,
 }
 
 /// What a turn has decoded.
@@ -63,18 +81,35 @@ struct Turn<'b> {
 
 impl<R> Cursor<R> {
     /// Returns whether it has read all of an archive that was not written to since.
-    fn is_at_archive_end(&mut self, seen: Seen) -> bool {
-        // An earlier run has read all of it.
+    fn archive_end(&mut self, seen: Seen) -> AtEnd {
         if self.frame.is_archive_end() && self.ended.is_none() {
             self.ended = Some(seen);
             self.is_drained = true;
+            return AtEnd::SinceBefore;
         }
         if self.ended.is_some_and(|ended| ended != seen) {
             self.ended = None;
             self.is_drained = false;
             self.frame = FrameState::default();
         }
-        self.ended.is_some()
+        if self.ended.is_some() {
+            AtEnd::Yes
+        } else {
+            AtEnd::No
+        }
+    }
+
+    /// Goes on at its offset in another file with the same content; `was_read`: all of it.
+    pub(crate) fn go_on_in(&mut self, is_archive: bool, was_read: bool) {
+        self.unpacker = None;
+        self.ended = None;
+        self.partial_since = None;
+        self.is_drained = was_read && is_archive;
+        if was_read && is_archive {
+            self.frame = FrameState::at_archive_end();
+        } else if !is_archive && self.frame.is_archive_end() {
+            self.frame = FrameState::default();
+        }
     }
 
     /// Returns whether it reads on with a decoder, and has none.
@@ -130,7 +165,7 @@ impl<R> TailedFile<R> {
     ) -> Step<'b> {
         self.last_used = now;
         if !self.look_at_archive(now) {
-            return self.replaced(now);
+            return self.replaced(index, now);
         }
         let quiet_for = now.saturating_duration_since(self.grew_at);
         let (Some(archive), Some(file), Some(cursor)) =
@@ -138,8 +173,14 @@ impl<R> TailedFile<R> {
         else {
             return Step::AtEnd;
         };
-        if cursor.is_at_archive_end(archive.seen) {
-            return Step::AtEnd;
+        match cursor.archive_end(archive.seen) {
+            AtEnd::No => {}
+            AtEnd::Yes => return Step::AtEnd,
+            // Whoever keeps positions hears of the file that it is the end of now.
+            AtEnd::SinceBefore if archive.is_stand_in => {
+                return Step::ArchiveEnd { damage: None };
+            }
+            AtEnd::SinceBefore => return Step::AtEnd,
         }
         if quiet_for < archive.delay {
             return Step::AtEnd;
@@ -181,7 +222,7 @@ impl<R> TailedFile<R> {
         let window = usize::try_from(offset.min(u64::from(WINDOW_BYTES))).unwrap_or(0);
         if let Some(before) = all.get(..window) {
             if !cursor.marker.matches_tail(before) {
-                return self.replaced(now);
+                return self.replaced(index, now);
             }
             if window as u64 == offset {
                 self.learn_head(all);
@@ -195,7 +236,7 @@ impl<R> TailedFile<R> {
             }
         } else if end == Some(Ok(())) {
             // A whole archive, and shorter: another one.
-            return self.replaced(now);
+            return self.replaced(index, now);
         }
         match (end, turn.stop) {
             (Some(end), _) => self.end_archive(index, end.err()),
@@ -224,8 +265,11 @@ impl<R> TailedFile<R> {
         read.is_none_or(|read| read <= seen.len)
     }
 
-    fn replaced<'b>(&mut self, now: Instant) -> Step<'b> {
+    fn replaced<'b>(&mut self, index: usize, now: Instant) -> Step<'b> {
         if let Some(archive) = &mut self.archive {
+            if archive.is_stand_in {
+                return self.end_archive(index, Some(Damage::OtherContent));
+            }
             archive.is_damage_told = false;
         }
         Step::Replaced {

@@ -3,8 +3,6 @@
 use std::fs::File;
 use std::io;
 
-use tailwater_record::WINDOW_BYTES;
-
 use super::{Compression, Damage, Decoder, MAX_TURN_IN_BYTES, MAX_TURN_OUT_BYTES};
 use crate::file::read_at;
 
@@ -175,13 +173,4 @@ impl Unpacker {
         budget.taken = budget.taken.saturating_add(read as u64);
         Ok(read > 0)
     }
-}
-
-/// Decodes the head that tells who an archive is, at most one window; empty where it cannot be.
-pub(crate) fn head_of(file: &File, compression: Compression) -> Vec<u8> {
-    let mut unpacker = Unpacker::new(compression);
-    let len = usize::from(WINDOW_BYTES);
-    // What cannot be read is found out when it is read for its lines.
-    drop(unpacker.fill(file, 0, len, &mut Budget::of_a_turn()));
-    unpacker.decoded
 }

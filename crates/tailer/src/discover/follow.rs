@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tailwater_record::{FileId, FileIdentity, Fingerprint, WINDOW_BYTES};
 
@@ -97,7 +98,13 @@ impl<R> crate::Tailer<R> {
         if self.is_excluded(&opened.real_path) {
             return None;
         }
-        let (head, archive) = self.look_into(&opened, &path, &current)?;
+        let look = self.look_at(&opened, &path, current.file_name().unwrap_or_default());
+        if look.is_unclear(&opened, self.limits.rotate_wait, now) {
+            // The next write to it has to tell.
+            return None;
+        }
+        let archive = self.archive_of(&opened, &path, look.form);
+        let head = look.head;
         self.next_id += 1;
         let id = self.next_id;
         // One allocation for all of the same path.
@@ -139,9 +146,14 @@ impl<R> crate::Tailer<R> {
             is_reported_finished: false,
             is_out_of_sight: false,
             head,
+            former: None,
+            repacked: None,
         };
         self.by_inode.insert((opened.device, opened.inode), id);
         self.opened.insert(id);
+        if file.is_archive() {
+            self.archives.insert(id);
+        }
         if is_rotated {
             self.attention.insert(id);
         }
@@ -155,26 +167,25 @@ impl<R> crate::Tailer<R> {
         Some(id)
     }
 
-    /// Reads the head of what is to be followed, and tells whether it is an archive; `None` where the next
-    /// write to it has to tell.
-    fn look_into(
+    /// Reads the head of a file that was found under a name, as a generation of `path`.
+    pub(super) fn look_at(&self, opened: &OpenedLog, path: &Path, name: &OsStr) -> Look {
+        let rules = self.matched(path).and_then(|matched| matched.archive);
+        Look::at(opened, rules, name)
+    }
+
+    /// Returns what a file of `path` is beside a file, where it is an archive.
+    pub(super) fn archive_of(
         &self,
         opened: &OpenedLog,
         path: &Path,
-        current: &Path,
-    ) -> Option<(Vec<u8>, Option<ArchivedFile>)> {
+        form: Form,
+    ) -> Option<ArchivedFile> {
         let rules = self.matched(path).and_then(|matched| matched.archive);
-        let name = current.file_name().unwrap_or_default();
-        let (head, form) = read_head(opened, rules, name);
-        let archive = match form {
-            Form::Plain => None,
-            Form::Archive(compression) => {
-                let delay = rules.map_or(self.limits.rotate_wait, |rules| rules.delay);
-                Some(ArchivedFile::new(compression, delay, &opened.file))
-            }
-            Form::Unknown => return None,
-        };
-        Some((head, archive))
+        let delay = rules.map_or(self.limits.rotate_wait, |rules| rules.delay);
+        match form {
+            Form::Archive(compression) => Some(ArchivedFile::new(compression, delay, &opened.file)),
+            Form::Plain | Form::Unknown => None,
+        }
     }
 
     pub(super) fn refuse(&mut self, path: PathBuf, error: &OpenError) {
@@ -223,21 +234,49 @@ impl Form {
     }
 }
 
-/// Reads the head that tells who a file is, that of its decoded bytes where it is an archive; empty where
-/// it cannot be read, as for an empty file.
-pub(super) fn read_head(
-    opened: &OpenedLog,
-    rules: Option<ArchiveRules>,
-    name: &OsStr,
-) -> (Vec<u8>, Form) {
-    let mut head = vec![0; usize::from(WINDOW_BYTES)];
-    let read = read_at(&opened.file, &mut head, 0).unwrap_or(0);
-    head.truncate(read);
-    let form = Form::of(&head, rules, name);
-    if let Form::Archive(compression) = form {
-        return (head_of(&opened.file, compression), form);
+/// What the first bytes of a file tell of it.
+#[derive(Debug)]
+pub(super) struct Look {
+    /// Tells who it is, of its decoded bytes where it is an archive; empty where it cannot be read, as of an
+    /// empty file.
+    pub(super) head: Vec<u8>,
+    pub(super) form: Form,
+    /// It is an archive that nothing but its first bytes says to be one, and ends before the head does.
+    is_cut: bool,
+}
+
+impl Look {
+    pub(super) fn at(opened: &OpenedLog, rules: Option<ArchiveRules>, name: &OsStr) -> Self {
+        let mut head = vec![0; usize::from(WINDOW_BYTES)];
+        let read = read_at(&opened.file, &mut head, 0).unwrap_or(0);
+        head.truncate(read);
+        let form = Form::of(&head, rules, name);
+        if let Form::Archive(compression) = form {
+            let head = head_of(&opened.file, compression);
+            let is_told = rules.is_some_and(|rules| rules.compression.is_some());
+            return Self {
+                head: head.bytes,
+                form,
+                is_cut: head.is_cut && !is_told,
+            };
+        }
+        // Thousands of short files may be found in one turn.
+        head.shrink_to_fit();
+        Self {
+            head,
+            form,
+            is_cut: false,
+        }
     }
-    // Thousands of short files may be found in one turn.
-    head.shrink_to_fit();
-    (head, form)
+
+    /// Returns whether more has to be written before it can be told what it is.
+    pub(super) fn is_unclear(&self, opened: &OpenedLog, wait: Duration, now: Now) -> bool {
+        self.form == Form::Unknown || (self.is_cut && is_young(opened, wait, now))
+    }
+}
+
+/// Returns whether a file was written to not long ago, by a clock that may not be that of its times.
+pub(super) fn is_young(opened: &OpenedLog, wait: Duration, now: Now) -> bool {
+    let age = now.unix_ns.checked_sub(opened.modified_ns);
+    age.is_some_and(|age| u128::from(age) < wait.as_nanos())
 }

@@ -5,7 +5,9 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use super::Difference;
-use super::follow::read_head;
+use super::follow::Look;
+use super::repacked::{Sibling, Standing};
+use crate::archive::Compression;
 use crate::directory::Kind;
 use crate::tailer::{Change, Known, KnownFile, Matched, Now};
 use crate::watch::DirId;
@@ -13,8 +15,19 @@ use crate::watch::DirId;
 /// A file time is that of the kernel's last tick, and ticks are this far apart at most.
 const TICK_NS: u64 = 10_000_000;
 
-/// Endings of archives, which no line can be read of here.
+/// Endings of archives.
 const ARCHIVES: [&str; 6] = [".gz", ".zst", ".bz2", ".xz", ".lz4", ".zip"];
+
+/// What has become of the files of earlier runs that a directory held.
+#[derive(Debug, Default)]
+struct Resumed {
+    /// They are not there.
+    missing: Vec<KnownFile>,
+    /// When the newest generation of each path was read last.
+    newest: HashMap<PathBuf, u64>,
+    /// Inodes of files that have others now: who has one of these is another file.
+    left_inodes: HashSet<u64>,
+}
 
 impl<R> crate::Tailer<R> {
     /// At the start: files of earlier runs that have another name by now are found by their inode,
@@ -29,40 +42,18 @@ impl<R> crate::Tailer<R> {
         now: Now,
         known: &dyn Known,
     ) {
-        let mut stored = known.in_directory(&difference.directory);
-        // Once for each: their times change while they are compared.
-        stored.sort_by_cached_key(|file| Self::age_of_stored(file, difference));
-        let mut newest: HashMap<PathBuf, u64> = HashMap::new();
-        let mut missing = Vec::new();
-        for file in stored {
-            let Some(matched) = self.matched(&file.path) else {
-                continue;
-            };
-            let is_followed = self.by_inode.contains_key(&(difference.device, file.inode));
-            let here: Vec<OsString> = difference
-                .fresh_files()
-                .filter(|(_, inode)| *inode == file.inode)
-                .map(|(name, _)| name.clone())
-                .collect();
-            let newest = newest.entry(file.path.clone()).or_default();
-            *newest = (*newest).max(file.updated_ns);
-            match here
-                .iter()
-                .find(|name| difference.path_of(name) != file.path)
-            {
-                _ if here
-                    .iter()
-                    .any(|name| difference.path_of(name) == file.path) => {}
-                _ if is_followed => {}
-                Some(name) if self.resume_one(id, name, &file, matched, now) => {}
-                Some(_) | None => missing.push(file),
-            }
-            if self.is_moving(id) {
-                return;
-            }
-        }
+        let Some(Resumed {
+            missing,
+            newest,
+            left_inodes,
+        }) = self.resume_stored(id, difference, now, known)
+        else {
+            return;
+        };
         self.changes
             .extend(missing.into_iter().map(Change::Missing));
+        let is_known =
+            |inode: u64| known.is_known(difference.device, inode) && !left_inodes.contains(&inode);
         let mut newest: Vec<(PathBuf, u64)> = newest.into_iter().collect();
         newest.sort_unstable();
         for (path, updated_ns) in newest {
@@ -70,15 +61,14 @@ impl<R> crate::Tailer<R> {
                 continue;
             };
             let unseen = |name: &OsStr, inode: u64| {
-                !known.is_known(difference.device, inode)
+                !is_known(inode)
                     && Self::modified_ns(&difference.path_of(name))
                         .is_none_or(|at| at.saturating_add(TICK_NS) >= updated_ns)
             };
             // Only where the path itself went to another file is a sibling one of its generations.
             let is_replaced = path.file_name().is_some_and(|name| {
-                difference.fresh_files().all(|(fresh, inode)| {
-                    fresh != name || !known.is_known(difference.device, inode)
-                })
+                let mut fresh = difference.fresh_files();
+                fresh.all(|(fresh, inode)| fresh != name || !is_known(inode))
             });
             if is_replaced {
                 self.track_missed(id, &path, matched, difference, now, &unseen);
@@ -86,12 +76,82 @@ impl<R> crate::Tailer<R> {
         }
     }
 
+    /// Follows again what earlier runs followed and has another name by now, or another form; `None` where
+    /// the directory has to be looked at again first.
+    fn resume_stored(
+        &mut self,
+        id: DirId,
+        difference: &Difference,
+        now: Now,
+        known: &dyn Known,
+    ) -> Option<Resumed> {
+        let stored = known.in_directory(&difference.directory).into_iter();
+        let stored: Vec<(KnownFile, Matched)> = stored
+            .filter_map(|file| Some((self.matched(&file.path)?, file)))
+            .map(|(matched, file)| (file, matched))
+            .collect();
+        let repacked = self.repacked_of_stored(&stored, difference);
+        let mut stored: Vec<(KnownFile, Matched, Option<Sibling>)> = stored
+            .into_iter()
+            .zip(repacked)
+            .map(|((file, matched), repacked)| (file, matched, repacked))
+            .collect();
+        // Once for each: their times change while they are compared.
+        stored.sort_by_cached_key(|(file, _, repacked)| {
+            Self::age_of_stored(file, repacked.as_ref(), difference)
+        });
+        let mut resumed = Resumed::default();
+        for (file, matched, repacked) in stored {
+            let newest = resumed.newest.entry(file.path.clone()).or_default();
+            *newest = (*newest).max(file.updated_ns);
+            if repacked.is_some() {
+                resumed.left_inodes.insert(file.inode);
+            }
+            let is_here = match &repacked {
+                Some(sibling) => self.resume_repacked(id, sibling, &file, matched, now),
+                None => self.resume_renamed(id, difference, &file, matched, now),
+            };
+            if !is_here {
+                resumed.missing.push(file);
+            }
+            if self.is_moving(id) {
+                return None;
+            }
+        }
+        Some(resumed)
+    }
+
+    /// Follows a file of an earlier run that has another name now; returns whether it is there at all.
+    fn resume_renamed(
+        &mut self,
+        id: DirId,
+        difference: &Difference,
+        file: &KnownFile,
+        matched: Matched,
+        now: Now,
+    ) -> bool {
+        let is_followed = self.by_inode.contains_key(&(difference.device, file.inode));
+        let here: Vec<OsString> = difference
+            .fresh_files()
+            .filter(|(_, inode)| *inode == file.inode)
+            .map(|(name, _)| name.clone())
+            .collect();
+        let is_its_own = |name: &OsString| difference.path_of(name) == file.path;
+        if is_followed || here.iter().any(is_its_own) {
+            return true;
+        }
+        here.first()
+            .is_some_and(|name| self.resume_one(id, name, file, matched, now))
+    }
+
     /// How old a generation of an earlier run is, by the name it has now.
-    fn age_of_stored(file: &KnownFile, difference: &Difference) -> Age {
+    fn age_of_stored(file: &KnownFile, repacked: Option<&Sibling>, difference: &Difference) -> Age {
         let now = difference
             .fresh_files()
-            .find(|(_, inode)| *inode == file.inode);
-        let name = now.map_or(OsStr::new(""), |(name, _)| name.as_os_str());
+            .find(|(_, inode)| *inode == file.inode)
+            .map(|(name, _)| name);
+        let now = repacked.map(|sibling| &sibling.name).or(now);
+        let name = now.map_or(OsStr::new(""), OsString::as_os_str);
         let modified_ns = Self::modified_ns(&difference.path_of(name)).unwrap_or(file.updated_ns);
         Age::of(file.path.file_name().unwrap_or_default(), name, modified_ns)
     }
@@ -107,8 +167,8 @@ impl<R> crate::Tailer<R> {
     ) -> bool {
         let opened = self.open_listed(id, name, file.inode, matched, now);
         let is_it = |opened| {
-            let (head, _) = read_head(opened, matched.archive, name);
-            file.fingerprint.matches_head(&head)
+            let look = Look::at(opened, matched.archive, name);
+            file.fingerprint.matches_head(&look.head)
         };
         match opened {
             Ok(Some(opened)) if is_it(&opened) => {
@@ -149,7 +209,12 @@ impl<R> crate::Tailer<R> {
         }
         unseen.sort_unstable();
         for (_, name, inode, path, matched) in unseen {
-            if let Ok(Some(opened)) = self.open_listed(id, &name, inode, matched, now) {
+            if self.repacked.contains_key(&(difference.device, inode)) {
+                continue;
+            }
+            if let Ok(Some(opened)) = self.open_listed(id, &name, inode, matched, now)
+                && self.standing_of(id, &name, &opened, matched, now) == Standing::New
+            {
                 self.follow_as(id, &name, opened, path, true, now);
             }
         }
@@ -194,7 +259,12 @@ impl<R> crate::Tailer<R> {
         };
         let mut missed: Vec<(Age, OsString, u64)> = difference
             .fresh_files()
-            .filter(|(name, _)| is_rotated_name(live_name, name))
+            .filter(|(name, _)| {
+                // While the agent runs it sees them before they are compressed.
+                let is_archive = Compression::is_archive_name(name);
+                is_rotated_name(live_name, Compression::bare_name(name))
+                    && (difference.is_first || !is_archive)
+            })
             .filter(|(_, inode)| !self.by_inode.contains_key(&(difference.device, *inode)))
             .filter(|(name, inode)| is_unseen(name, *inode))
             .filter_map(|(name, inode)| {
@@ -204,7 +274,9 @@ impl<R> crate::Tailer<R> {
             .collect();
         missed.sort_unstable();
         for (_, name, inode) in missed {
-            if let Ok(Some(opened)) = self.open_listed(id, &name, inode, matched, now) {
+            if let Ok(Some(opened)) = self.open_listed(id, &name, inode, matched, now)
+                && self.standing_of(id, &name, &opened, matched, now) == Standing::New
+            {
                 self.follow_as(id, &name, opened, path.to_owned(), true, now);
             }
             if difference.is_first && self.is_moving(id) {
@@ -228,7 +300,7 @@ impl Age {
     /// Tells it by the name that rotation gave to a file called `live`, and by when it was last written
     /// to, in nanoseconds since the epoch.
     pub fn of(live: &OsStr, name: &OsStr, modified_ns: u64) -> Self {
-        let rest = name
+        let rest = Compression::bare_name(name)
             .as_encoded_bytes()
             .strip_prefix(live.as_encoded_bytes());
         let digits = rest.and_then(|rest| rest.strip_prefix(b"."));

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::Difference;
-use super::follow::read_head;
 use crate::directory::TailId;
 use crate::open::open_log;
 use crate::tailer::{Change, LossReason, Now};
@@ -73,9 +72,8 @@ impl<R> crate::Tailer<R> {
         let Ok(opened) = open_log(path, &self.allowed_roots) else {
             return false;
         };
-        let rules = self.matched(&file.path).and_then(|matched| matched.archive);
-        let (head, _) = read_head(&opened, rules, path.file_name().unwrap_or_default());
-        file.identity.fingerprint.matches_head(&head)
+        let look = self.look_at(&opened, &file.path, path.file_name().unwrap_or_default());
+        file.identity.fingerprint.matches_head(&look.head)
     }
 
     /// A file's name is gone, and no other name of it was found.
@@ -104,15 +102,18 @@ impl<R> crate::Tailer<R> {
             file.current = left;
             return;
         }
-        file.current = None;
         if file.rotated_at.is_none() {
             file.lose_path(now.instant);
             self.stats.rotations += 1;
         }
         self.attention.insert(tail);
+        if self.go_on_repacked(tail, id, now) {
+            return;
+        }
         let Some(file) = self.files.get_mut(&tail) else {
             return;
         };
+        file.current = None;
         if !file.is_open() {
             let known_len = file.known_len;
             let mut lost_bytes = Vec::with_capacity(file.cursors.len());

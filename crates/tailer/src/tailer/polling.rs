@@ -16,6 +16,7 @@ impl<R> Tailer<R> {
     pub(crate) fn listen(&mut self) -> bool {
         let (mut overflowed, mut heard_any) = (false, false);
         let (dirs, files, ready) = (&mut self.dirs, &mut self.files, &mut self.ready);
+        let undecided = &self.undecided;
         self.watch.drain(&mut |heard| {
             heard_any = true;
             match heard {
@@ -24,6 +25,8 @@ impl<R> Tailer<R> {
                         return;
                     };
                     match dir.names.get(name) {
+                        // It is looked at again with the next poll, not with each write of a large archive.
+                        Some(entry) if entry.pending && undecided.contains(&dir.id) => {}
                         Some(entry) if entry.pending => dir.is_dirty = true,
                         Some(entry) => {
                             let Some(file) = entry.file.and_then(|id| files.get_mut(&id)) else {
@@ -85,6 +88,7 @@ impl<R> Tailer<R> {
             || !self.decoders.waiting.is_empty()
             || self.polled_dirs > 0
             || self.is_root_missing
+            || !self.undecided.is_empty()
     }
 
     /// What no event tells of: files without a name, directories without a watch, missing roots.
@@ -99,6 +103,11 @@ impl<R> Tailer<R> {
             .into_iter()
             .for_each(|id| self.push_ready(id));
         self.let_one_decode();
+        for id in std::mem::take(&mut self.undecided) {
+            if let Some(dir) = self.dirs.get_mut(&id) {
+                dir.is_dirty = true;
+            }
+        }
         // Files that were quiet for long are looked at every eighth time.
         let all = self.polls.is_multiple_of(8);
         let polled: Vec<DirId> = self
@@ -150,15 +159,27 @@ impl<R> Tailer<R> {
                 self.limits.close_idle
             };
             if file.descriptor.is_none() || file.is_quiet(now, linger) {
-                file.is_reported_finished = true;
-                self.changes.push(Change::Finished { id, is_deleted });
+                if self.move_to_repacked(id, now) {
+                    return;
+                }
+                self.finish(id, is_deleted);
             }
         }
+        let Some(file) = self.files.get(&id) else {
+            return;
+        };
         let is_watched = file.current.is_some() && file.is_drained();
         if is_watched {
             self.attention.remove(&id);
         } else {
             self.push_ready(id);
+        }
+    }
+
+    fn finish(&mut self, id: TailId, is_deleted: bool) {
+        if let Some(file) = self.files.get_mut(&id) {
+            file.is_reported_finished = true;
+            self.changes.push(Change::Finished { id, is_deleted });
         }
     }
 }

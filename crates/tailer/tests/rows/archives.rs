@@ -16,7 +16,7 @@ const FORMATS: [Compression; 5] = [
 ];
 
 /// Those of which several follow each other in one file.
-const OF_MEMBERS: [Compression; 4] = [
+pub(crate) const OF_MEMBERS: [Compression; 4] = [
     Compression::Gzip,
     Compression::Bzip2,
     Compression::Zstd,
@@ -37,7 +37,7 @@ fn host_with(compression: Compression, sinks: u32, delay: Duration) -> Host {
     })
 }
 
-fn pack(compression: Compression, text: &[u8]) -> Vec<u8> {
+pub(crate) fn pack(compression: Compression, text: &[u8]) -> Vec<u8> {
     match compression {
         Compression::Gzip => {
             let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
@@ -71,14 +71,14 @@ fn pack(compression: Compression, text: &[u8]) -> Vec<u8> {
 }
 
 /// Numbered lines that compress badly enough for several reads of the file.
-fn numbered(lines: std::ops::Range<u64>) -> String {
+pub(crate) fn numbered(lines: std::ops::Range<u64>) -> String {
     let noise = |line: u64| line.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     lines
         .map(|line| format!("{line} {:x} {:x}\n", noise(line), noise(line + 7)))
         .collect()
 }
 
-fn lines_of(text: &str) -> Vec<&str> {
+pub(crate) fn lines_of(text: &str) -> Vec<&str> {
     text.lines().collect()
 }
 

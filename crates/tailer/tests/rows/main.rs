@@ -14,6 +14,7 @@ mod limits;
 mod lines;
 mod memory;
 mod names;
+mod repacked;
 mod restart;
 mod rotation;
 mod several;

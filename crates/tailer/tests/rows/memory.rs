@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use tailwater_record::{FileIdentity, Marker};
-use tailwater_tailer::{FrameState, Known, KnownFile, TailedFile};
+use tailwater_tailer::{FrameState, Known, KnownFile, TailId, TailedFile};
 
 use crate::host::route;
 
@@ -18,6 +18,8 @@ struct Stored {
     path: PathBuf,
     updated_ns: u64,
     positions: BTreeMap<u32, Position>,
+    /// Its number in this run, where it is followed: it may become another inode.
+    tail: Option<TailId>,
 }
 
 /// The position store, in memory.
@@ -34,6 +36,9 @@ pub(crate) struct Memory {
 
 impl Memory {
     pub(crate) fn begin_run(&mut self) {
+        for file in &mut self.files {
+            file.tail = None;
+        }
         self.earlier = self.files.clone();
     }
 
@@ -59,12 +64,22 @@ impl Memory {
     /// Finds what is stored of a file that was found, or enters it.
     pub(crate) fn recall(&mut self, file: &TailedFile<()>, now_ns: u64) -> BTreeMap<u32, Position> {
         let identity = file.identity;
+        let former = self.files.iter_mut().find(|stored| {
+            let known = (stored.identity.inode, stored.identity.fingerprint);
+            file.former() == Some(known) && *stored.path == *file.path
+        });
+        if let Some(stored) = former {
+            stored.identity = identity;
+            stored.tail = Some(file.id);
+            return stored.positions.clone();
+        }
         let same = self.files.iter_mut().find(|stored| {
             (stored.identity.device, stored.identity.inode) == (identity.device, identity.inode)
                 && stored.identity.fingerprint.matches_head(file.head())
         });
         if let Some(stored) = same {
             stored.identity = identity;
+            stored.tail = Some(file.id);
             return stored.positions.clone();
         }
         self.files.push(Stored {
@@ -72,6 +87,7 @@ impl Memory {
             path: file.path.to_path_buf(),
             updated_ns: now_ns,
             positions: BTreeMap::new(),
+            tail: Some(file.id),
         });
         BTreeMap::new()
     }
@@ -104,23 +120,20 @@ impl Memory {
     }
 
     pub(crate) fn forget(&mut self, file: &TailedFile<()>) {
-        let gone = inode_of(file);
-        self.files
-            .retain(|stored| (stored.identity.device, stored.identity.inode) != gone);
+        self.files.retain(|stored| stored.tail != Some(file.id));
     }
 
-    /// The newest entry: an inode may have been another file's before.
     fn stored_mut(&mut self, file: &TailedFile<()>) -> Option<&mut Stored> {
-        let inode = inode_of(file);
-        self.files
-            .iter_mut()
-            .rev()
-            .find(|stored| (stored.identity.device, stored.identity.inode) == inode)
+        let mut files = self.files.iter_mut();
+        files.find(|stored| stored.tail == Some(file.id))
     }
 }
 
-fn inode_of(file: &TailedFile<()>) -> (u64, u64) {
-    (file.identity.device, file.identity.inode)
+fn furthest(stored: &Stored) -> Position {
+    let positions = stored.positions.values().copied();
+    positions
+        .max_by_key(|position| position.0)
+        .unwrap_or_default()
 }
 
 impl Known for Memory {
@@ -136,6 +149,9 @@ impl Known for Memory {
                 inode: stored.identity.inode,
                 fingerprint: stored.identity.fingerprint,
                 updated_ns: stored.updated_ns,
+                offset: furthest(stored).0,
+                marker: furthest(stored).1,
+                is_archive_end: furthest(stored).2.is_archive_end(),
             })
             .collect()
     }
