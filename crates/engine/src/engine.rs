@@ -17,6 +17,7 @@ use tailwater_tailer::Waker;
 use tokio::sync::watch;
 
 use crate::backfill::{Backfill, BackfillPlan, Board, ReaderGuard};
+use crate::books::RouteBooks;
 use crate::checkpoint::{Checkpointer, Lookup, Positions};
 use crate::config::EngineConfig;
 use crate::desk::{Desk, NEXT_BATCH};
@@ -516,6 +517,13 @@ impl Engine {
             );
         }
     }
+}
+
+/// Returns the books that are stored beside positions: what an engine that starts with them goes on from.
+pub fn stored_books(store: &PositionStore) -> Vec<RouteBooks> {
+    let books = crate::books::Books::default();
+    books.restore(store.notes());
+    books.snapshot()
 }
 
 /// What files are listed by.

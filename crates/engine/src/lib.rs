@@ -34,7 +34,7 @@ pub use config::{
     EngineConfig, GiveUp, Keep, Policy, RateLimit, ReadFrom, SEVERITY_LABEL, SEVERITY_METADATA,
     SeverityForm, SinkConfig, SourceConfig, TailingConfig, Then, WhenExceeded, WhenFull,
 };
-pub use engine::{Engine, EngineHandle, StartError, Stopped, StreamEnd};
+pub use engine::{Engine, EngineHandle, StartError, Stopped, StreamEnd, stored_books};
 pub use status::{
     CheckpointStatus, DeadLetterStatus, FileStatus, SinkState, SinkStatus, SpillStatus, Status,
     TailingStatus,

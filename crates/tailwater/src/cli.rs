@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::backfill::BackfillArguments;
 use crate::config::raw::RawLogLevel;
 use crate::exit::{self, Failure};
 use crate::positions::PositionsCommand;
@@ -56,6 +57,8 @@ enum Command {
     },
     /// Follows files without a configuration, to the terminal or to Loki. Keeps no positions.
     Tail(TailArguments),
+    /// Reads files that are there once, also rotated and compressed ones, and delivers every line of them.
+    Backfill(Box<BackfillArguments>),
     /// Looks at what waits on disk, spilled or refused for good, and takes it elsewhere.
     Spill {
         #[command(subcommand)]
@@ -121,6 +124,10 @@ pub fn main() -> ExitCode {
         }
         Command::Convert { config, flags } => crate::promtail::convert(config.as_deref(), flags),
         Command::Tail(tail) => crate::run::tail(tail, arguments.log_level),
+        Command::Backfill(backfill) => {
+            let mut out = std::io::stdout();
+            crate::backfill::run(backfill, arguments.log_level, &mut out)
+        }
         Command::Spill { command } => crate::spill::run(command, &mut std::io::stdout().lock()),
         Command::Positions { command } => {
             let (mut out, mut errors) = (std::io::stdout().lock(), std::io::stderr().lock());

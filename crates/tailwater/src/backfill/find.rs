@@ -125,8 +125,7 @@ fn not_a_file(path: &Path) -> WalkError {
 impl Selection {
     /// Leaves out what stands there twice, also under another name.
     fn once(mut self) -> Self {
-        self.files
-            .sort_by(|one, other| one.path.cmp(&other.path));
+        self.files.sort_by(|one, other| one.path.cmp(&other.path));
         let mut seen = HashSet::new();
         self.files.retain(|file| {
             fs::metadata(&file.path).map_or(true, |found| seen.insert((found.dev(), found.ino())))

@@ -30,7 +30,9 @@ impl Moment {
             let date: Date = text.parse().map_err(|_no_date| error)?;
             date.to_zoned(TimeZone::UTC).map(|day| day.timestamp())
         });
-        let nanoseconds = at.ok().and_then(|at| u64::try_from(at.as_nanosecond()).ok());
+        let nanoseconds = at
+            .ok()
+            .and_then(|at| u64::try_from(at.as_nanosecond()).ok());
         nanoseconds.map(TimestampNs).map(Self::At).ok_or_else(|| {
             format!(
                 "`{text}` is no time: write it like `2026-11-20T08:00:00Z`, `2026-11-20` or, for that long ago, `7d`"
@@ -95,7 +97,15 @@ mod tests {
         assert_eq!(Moment::parse("90m"), ago(5400));
         assert_eq!(Moment::parse("7d"), ago(7 * 86_400));
         assert_eq!(Moment::parse("2w"), ago(14 * 86_400));
-        for text in ["", "yesterday", "2026-13-01", "1969-12-31", "-1d", "7", "99999999999999999999w"] {
+        for text in [
+            "",
+            "yesterday",
+            "2026-13-01",
+            "1969-12-31",
+            "-1d",
+            "7",
+            "99999999999999999999w",
+        ] {
             Moment::parse(text).unwrap_err();
         }
     }
@@ -108,7 +118,10 @@ mod tests {
         let until = range(None, parse("1970-01-01T00:00:50Z"), now);
         assert_eq!(until, Ok(Some(TimestampNs(0)..TimestampNs(50 * SECOND))));
         let last = range(parse("30s"), parse("10s"), now);
-        assert_eq!(last, Ok(Some(TimestampNs(70 * SECOND)..TimestampNs(90 * SECOND))));
+        assert_eq!(
+            last,
+            Ok(Some(TimestampNs(70 * SECOND)..TimestampNs(90 * SECOND)))
+        );
         range(parse("10s"), parse("30s"), now).unwrap_err();
         range(parse("1970-01-01"), parse("1970-01-01"), now).unwrap_err();
         // Longer ago than there is time: from the beginning.

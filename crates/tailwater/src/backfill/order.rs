@@ -52,8 +52,9 @@ static DATE_WITHIN: LazyLock<Option<Regex>> = LazyLock::new(|| {
 static NUMBER_BEHIND: LazyLock<Option<Regex>> =
     LazyLock::new(|| compile(r"^(?<live>.+)\.(?<number>\d{1,6})$"));
 
-static NUMBER_WITHIN: LazyLock<Option<Regex>> =
-    LazyLock::new(|| compile(r"^(?<live>.+)\.(?<number>\d{1,6})(?<ending>\.[A-Za-z][A-Za-z0-9_]*)$"));
+static NUMBER_WITHIN: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    compile(r"^(?<live>.+)\.(?<number>\d{1,6})(?<ending>\.[A-Za-z][A-Za-z0-9_]*)$")
+});
 
 fn compile(expression: &str) -> Option<Regex> {
     // A test matches each of them.
@@ -121,10 +122,7 @@ fn dated(name: &[u8]) -> Option<(Vec<u8>, Place)> {
     let live = [part("live"), part("ending")].concat();
     let day = ["year", "month", "day"].map(part).concat();
     let rest = part("rest");
-    let joined = rest
-        .iter()
-        .take_while(|byte| byte.is_ascii_digit())
-        .count();
+    let joined = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (joined, others) = rest.split_at_checked(joined).unwrap_or((rest, b""));
     let others = others.split(|byte| !byte.is_ascii_digit());
     let numbers = std::iter::once(&*day)
@@ -206,7 +204,9 @@ fn bytes(path: &Path) -> &[u8] {
 
 fn oldest_first(mut files: Vec<(Place, Found)>) -> Vec<Found> {
     let mut rotated = files.iter().filter(|(place, _)| *place != Place::Live);
-    let is_one_kind = rotated.clone().all(|(place, _)| matches!(place, Place::Rotation(_)))
+    let is_one_kind = rotated
+        .clone()
+        .all(|(place, _)| matches!(place, Place::Rotation(_)))
         || rotated.all(|(place, _)| matches!(place, Place::Date(_)));
     files.sort_by(|(one, a), (other, b)| {
         let by_place = match (one, other) {

@@ -44,8 +44,16 @@ fn a_file_that_several_globs_match_is_found_once() {
 #[test]
 fn a_file_with_two_names_is_found_once() {
     let directory = directory(&["app.log"]);
-    symlink(directory.path().join("app.log"), directory.path().join("current.log")).unwrap();
-    fs::hard_link(directory.path().join("app.log"), directory.path().join("zz.log")).unwrap();
+    symlink(
+        directory.path().join("app.log"),
+        directory.path().join("current.log"),
+    )
+    .unwrap();
+    fs::hard_link(
+        directory.path().join("app.log"),
+        directory.path().join("zz.log"),
+    )
+    .unwrap();
     let (found, _) = named(&[at(&directory, "*.log")]).unwrap();
     assert_eq!(names(&directory, &found), ["app.log"]);
 }

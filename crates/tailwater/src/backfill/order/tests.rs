@@ -51,11 +51,7 @@ fn names_say_which_log_they_belong_to_and_where_in_it() {
             "app.log",
             date(&[20_261_120, 1_795_176_000]),
         ),
-        (
-            "app.log.2026-11-20-1.xz",
-            "app.log",
-            date(&[20_261_120, 1]),
-        ),
+        ("app.log.2026-11-20-1.xz", "app.log", date(&[20_261_120, 1])),
         ("app.log.2026-11-20.10", "app.log", date(&[20_261_120, 10])),
         ("app.log.2026-11-20_05", "app.log", date(&[20_261_120, 5])),
         ("app-2026-11-20.log.gz", "app.log", date(&[20_261_120])),
@@ -230,6 +226,9 @@ proptest! {
 fn shuffle(files: &mut [Found], mut seed: u64) {
     for last in (1..files.len()).rev() {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        files.swap(last, usize::try_from((seed >> 33) % (last as u64 + 1)).unwrap());
+        files.swap(
+            last,
+            usize::try_from((seed >> 33) % (last as u64 + 1)).unwrap(),
+        );
     }
 }

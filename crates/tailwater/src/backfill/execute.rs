@@ -1,0 +1,183 @@
+//! The run itself: reading and delivering until all is done, or until it is to end.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use tailwater_durable::Storage;
+use tailwater_engine::{
+    Backfill, BackfillPlan, Engine, EngineHandle, FileReport, RouteBooks, stored_books,
+};
+use tailwater_position_store::{Journal, PositionStore};
+
+use super::progress::Display;
+use super::report::Ended;
+use crate::admin::Site;
+use crate::config::Config;
+use crate::run::{self, Signals};
+
+/// How often the display and the wait for acknowledgements are looked at.
+const TICK: Duration = Duration::from_millis(200);
+
+/// What runs.
+pub(super) struct Run {
+    pub(super) config: Config,
+    pub(super) plan: BackfillPlan,
+    pub(super) storage: Arc<dyn Storage>,
+    pub(super) store: PositionStore,
+    pub(super) journal: Journal,
+    pub(super) give_up_after: Option<Duration>,
+    pub(super) display: Display,
+}
+
+/// How it was when everything had ended.
+#[derive(Debug)]
+pub(super) struct Done {
+    pub(super) ended: Ended,
+    pub(super) files: Vec<FileReport>,
+    pub(super) books_before: Vec<RouteBooks>,
+    pub(super) books: Vec<RouteBooks>,
+}
+
+/// Runs until everything is delivered, until SIGTERM or SIGINT, or until it gives up.
+pub(super) async fn execute(run: Run) -> anyhow::Result<Done> {
+    let mut signals = Signals::new()?;
+    let books_before = stored_books(&run.store);
+    let listener = run::listen(run.config.server.listen, &*run.storage).await?;
+    let (engine, backfill) = Engine::start_backfill(
+        &run.config.engine,
+        run.store,
+        run.journal,
+        Some(run.storage),
+        run.plan,
+    )
+    .context("cannot begin")?;
+    let handle = engine.handle();
+    let admin = listener.map(|listener| {
+        let (site, _reloads) = Site::new(&run.config);
+        tokio::spawn(crate::admin::serve(
+            listener,
+            handle.clone(),
+            Arc::new(site),
+        ))
+    });
+    let mut watch = Watch {
+        backfill: backfill.clone(),
+        handle: handle.clone(),
+        display: run.display,
+        patience: Patience::new(run.give_up_after, now()),
+    };
+    let ended = tokio::select! {
+        () = all_of(&engine, &backfill) => Ended::Finished,
+        () = signals.stop() => Ended::Interrupted,
+        () = watch.run() => Ended::GaveUp,
+    };
+    watch.display.end();
+    if ended == Ended::Interrupted {
+        tracing::warn!("told to stop: what was read is delivered, and no more");
+    }
+    let shutdown = engine.shutdown(run.config.shutdown_timeout);
+    tokio::select! {
+        _ = shutdown => {}
+        () = signals.stop() => tracing::warn!("told twice to stop: what was not acknowledged is sent again by the next run"),
+    }
+    if let Some(admin) = admin {
+        admin.abort();
+    }
+    Ok(Done {
+        ended,
+        files: backfill.files(),
+        books_before,
+        books: handle.status().books,
+    })
+}
+
+async fn all_of(engine: &Engine, backfill: &Backfill) {
+    backfill.read_all().await;
+    engine.delivered().await;
+}
+
+/// Shows how far it is, and waits for the sinks to answer.
+struct Watch {
+    backfill: Backfill,
+    handle: EngineHandle,
+    display: Display,
+    patience: Patience,
+}
+
+impl Watch {
+    /// Returns when it is to give up.
+    async fn run(&mut self) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let now = now();
+            let status = self.handle.status();
+            let routes = status.books.iter();
+            let unacknowledged = routes.map(|route| route.in_flight_records).sum();
+            let answered = status.sinks.iter().map(|sink| sink.delivered_batches).sum();
+            self.display
+                .show(&self.backfill.progress(), unacknowledged, now);
+            if self.patience.is_over(answered, unacknowledged, now) {
+                return;
+            }
+        }
+    }
+}
+
+/// How long it waits for an acknowledgement.
+#[derive(Debug)]
+struct Patience {
+    limit: Option<Duration>,
+    answered: u64,
+    since: Instant,
+}
+
+impl Patience {
+    fn new(limit: Option<Duration>, now: Instant) -> Self {
+        Self {
+            limit,
+            answered: 0,
+            since: now,
+        }
+    }
+
+    /// Takes note of how many batches were answered for by now, and of how many records wait; returns whether
+    /// some have waited for too long.
+    fn is_over(&mut self, answered: u64, waiting: u64, now: Instant) -> bool {
+        if answered != self.answered || waiting == 0 {
+            self.answered = answered;
+            self.since = now;
+        }
+        let waited = now.saturating_duration_since(self.since);
+        self.limit.is_some_and(|limit| waited >= limit)
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the clock of the run, which is shown and waited by"
+)]
+pub(super) fn now() -> Instant {
+    Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_ends_where_nothing_is_answered_for_so_long_while_something_waits() {
+        let start = now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut patience = Patience::new(Some(Duration::from_secs(10)), start);
+        assert!(!patience.is_over(0, 5, at(9)));
+        assert!(!patience.is_over(1, 5, at(10)), "one was answered");
+        assert!(!patience.is_over(1, 0, at(30)), "nothing waits");
+        assert!(!patience.is_over(1, 3, at(39)));
+        assert!(patience.is_over(1, 3, at(40)));
+        let mut endless = Patience::new(None, start);
+        assert!(!endless.is_over(0, 5, at(1 << 30)));
+    }
+}
