@@ -35,7 +35,27 @@ macro_rules! presets {
 }
 
 /// The more specific one stands before those that could fit its lines as well.
-const ALL: &[Preset] = presets!["json", "logfmt",];
+const ALL: &[Preset] = presets![
+    "docker",
+    "cri",
+    "apache_combined",
+    "apache_error",
+    "wordpress_debug",
+    "odoo",
+    "redis",
+    "auth",
+    "syslog",
+    "json_zap",
+    "json_logback",
+    "json_bunyan",
+    "json_pino",
+    "json",
+    "python",
+    "ruby",
+    "go",
+    "java",
+    "logfmt",
+];
 
 /// The key that a text begins with.
 const SUMMARY: &str = "summary: ";

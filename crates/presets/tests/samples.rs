@@ -56,6 +56,10 @@ fn write_record(out: &mut String, record: &Processed<'_>) {
     } else {
         out.push_str(&quoted(&time.to_string()));
     }
+    let level = record
+        .severity
+        .map(|severity| quoted(&severity.to_string()));
+    let level = level.unwrap_or_else(|| "null".to_owned());
     let (labels, metadata) = (
         serde_json::to_string(&labels).unwrap(),
         serde_json::to_string(&metadata).unwrap(),
@@ -63,7 +67,7 @@ fn write_record(out: &mut String, record: &Processed<'_>) {
     let line = quoted(&String::from_utf8_lossy(record.line));
     writeln!(
         out,
-        r#","labels":{labels},"metadata":{metadata},"line":{line}}}"#
+        r#","level":{level},"labels":{labels},"metadata":{metadata},"line":{line}}}"#
     )
     .unwrap();
 }

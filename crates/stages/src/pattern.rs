@@ -316,6 +316,13 @@ impl<'e> Rewriter<'e> {
             ('<', _) => "<",
             ('>', _) => ">",
             ('Q', false) => return self.quote(after),
+            ('x' | 'p' | 'P', _) if after.get(1..).is_some_and(|rest| rest.starts_with('{')) => {
+                // The brace belongs to the escape: `\x{202f}`, `\p{Greek}`.
+                let len = 1 + after.find('}').map_or(after.len(), |end| end + 1);
+                self.out.push_str(self.rest.get(..len).unwrap_or_default());
+                self.skip(len);
+                return;
+            }
             _ => {
                 self.out.push('\\');
                 self.out.push(escaped);
@@ -380,6 +387,7 @@ mod tests {
         assert!(matches(r"^\Qa.b\E$", "a.b"));
         assert!(!matches(r"^\Qa.b\E$", "axb"));
         assert!(matches(r"^x{2}[[:digit:]]$", "xx7"));
+        assert!(matches(r"^\x{e9}\p{Greek}[\x{202f}]\x{61}{2}$", "éα\u{202f}aa"));
     }
 
     #[test]
