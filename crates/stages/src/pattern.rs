@@ -387,7 +387,10 @@ mod tests {
         assert!(matches(r"^\Qa.b\E$", "a.b"));
         assert!(!matches(r"^\Qa.b\E$", "axb"));
         assert!(matches(r"^x{2}[[:digit:]]$", "xx7"));
-        assert!(matches(r"^\x{e9}\p{Greek}[\x{202f}]\x{61}{2}$", "éα\u{202f}aa"));
+        assert!(matches(
+            r"^\x{e9}\p{Greek}[\x{202f}]\x{61}{2}$",
+            "éα\u{202f}aa"
+        ));
     }
 
     #[test]

@@ -40,7 +40,7 @@ impl ListedFile {
         let raw = first_window(&opened.file);
         let compression = Compression::detect(&raw);
         let head = match compression {
-            Some(compression) => head_of(&opened.file, compression),
+            Some(compression) => head_of(&opened.file, compression).bytes,
             None => raw,
         };
         Ok(Self {

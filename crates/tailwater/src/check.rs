@@ -1,5 +1,7 @@
 //! `tailwater check`: what a configuration would do now.
 
+pub mod sample;
+
 use std::io::{self, Write};
 use std::path::Path;
 

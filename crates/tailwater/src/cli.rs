@@ -6,7 +6,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use tailwater_record::TimestampNs;
+
 use crate::backfill::BackfillArguments;
+use crate::check::sample::{self, By, Sample};
 use crate::config::raw::RawLogLevel;
 use crate::exit::{self, Failure};
 use crate::positions::PositionsCommand;
@@ -35,12 +38,9 @@ enum Command {
         #[arg(long)]
         data_dir: Option<PathBuf>,
     },
-    /// Checks a configuration and says what would be tailed now, and where it would go.
-    Check {
-        /// The configuration; without it, the embedded one.
-        #[arg(long, short)]
-        config: Option<PathBuf>,
-    },
+    /// Checks a configuration and says what would be tailed now, and where it would go. With `--sample`, shows what
+    /// becomes of the lines of a file, and which preset fits them.
+    Check(CheckArguments),
     /// Lists the presets: what lines of well-known programs look like. With a name, prints its stages.
     Presets {
         /// The preset whose stages are printed, to be copied.
@@ -88,6 +88,45 @@ pub struct TailArguments {
     pub from_beginning: bool,
 }
 
+/// Arguments of `check`.
+#[derive(Debug, clap::Args)]
+pub struct CheckArguments {
+    /// The configuration; without it, the embedded one.
+    #[arg(long, short)]
+    config: Option<PathBuf>,
+    /// A file, packed or not, of whose first lines is shown what they become; they are not sent.
+    #[arg(long, value_name = "FILE")]
+    sample: Option<PathBuf>,
+    /// Read the sample by this preset; without it, by the one that fits best.
+    #[arg(long, value_name = "NAME", requires = "sample", conflicts_with_all = ["config", "source"])]
+    preset: Option<String>,
+    /// Read the sample as this source of the configuration does.
+    #[arg(long, value_name = "NAME", requires = "sample", requires = "config")]
+    source: Option<String>,
+    /// How many entries of the sample are shown.
+    #[arg(long, default_value_t = 20, requires = "sample")]
+    lines: usize,
+}
+
+fn run_check(arguments: &CheckArguments) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    let Some(file) = &arguments.sample else {
+        return crate::check::check(arguments.config.as_deref(), &mut out);
+    };
+    let by = match (&arguments.preset, &arguments.config) {
+        (Some(name), _) => By::Preset(name),
+        (None, Some(config)) => By::Source(config, arguments.source.as_deref()),
+        (None, None) => By::BestPreset,
+    };
+    let sample = Sample {
+        file,
+        by,
+        shown_entries: arguments.lines,
+        width: sample::terminal_width(),
+    };
+    sample::show(&sample, TimestampNs(crate::run::unix_ns()), &mut out)
+}
+
 fn label(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write it like `job=nginx`")?;
     Ok((name.to_owned(), value.to_owned()))
@@ -116,9 +155,7 @@ pub fn main() -> ExitCode {
         Command::Run { config, data_dir } => {
             crate::run::run(config.as_deref(), data_dir.as_deref(), arguments.log_level)
         }
-        Command::Check { config } => {
-            crate::check::check(config.as_deref(), &mut std::io::stdout().lock())
-        }
+        Command::Check(check) => run_check(check),
         Command::Presets { name } => {
             crate::presets::run(name.as_deref(), &mut std::io::stdout().lock())
         }
