@@ -149,6 +149,7 @@ impl Pipeline {
                 .filter_map(Slot::deadline)
                 .chain(self.rate_deadline.take())
                 .chain(self.held_deadline())
+                .chain(self.archive_deadline())
                 .min();
             self.tailer.wait(now().instant, made_progress, deadline);
             if !self.obey() {
@@ -197,6 +198,7 @@ impl Pipeline {
                 }
                 Ok(Control::Stop) | Err(TryRecvError::Disconnected) => {
                     (0..self.slots.len()).for_each(|index| self.seal(index));
+                    self.store_archive_ends();
                     return false;
                 }
             }

@@ -534,6 +534,22 @@ impl<R> TailedFile<R> {
         }
     }
 
+    /// Lets the fingerprint grow without a read: of a file that waits for its turn.
+    pub(crate) fn grow_head(&mut self) {
+        let Some(file) = &self.descriptor else {
+            return;
+        };
+        if self.is_archive() || !self.identity.fingerprint.is_growing() {
+            return;
+        }
+        let mut head = vec![0; usize::from(WINDOW_BYTES)];
+        let read = read_at(file, &mut head, 0).unwrap_or(0);
+        head.truncate(read);
+        if self.identity.fingerprint.matches_head(&head) {
+            self.learn_head(&head);
+        }
+    }
+
     fn rest_at_end(&mut self, cursor_index: usize, now: Instant, rules: ReadRules) {
         let is_finished = self.is_quiet(now, rules.rotate_wait);
         if let Some(cursor) = self.cursors.get_mut(cursor_index) {

@@ -1,12 +1,17 @@
 //! What becomes of archives that were read to their end.
 
+use std::time::{Duration, Instant};
+
 use tailwater_position_store::Position;
 use tailwater_tailer::Damage;
 
-use super::Pipeline;
+use super::{Pipeline, now};
 
 /// Damaged archives that are logged one by one per thread; the rest is counted.
 const MAX_LOGGED_DAMAGES: u64 = 100;
+
+/// How often it is looked whether the last lines of archives are acked.
+const ACK_INTERVAL: Duration = Duration::from_millis(250);
 
 impl Pipeline {
     /// All of an archive was read for one of its cursors; `damage` is why it ends early, the first time.
@@ -47,6 +52,11 @@ impl Pipeline {
                 .books
                 .change(book, |books| books.lost_unread_bytes += lost);
         }
+    }
+
+    /// Returns when it is looked again whether all of an archive is acked: no event tells of that.
+    pub(super) fn archive_deadline(&self) -> Option<Instant> {
+        (!self.ended_archives.is_empty()).then(|| now().instant + ACK_INTERVAL)
     }
 
     /// Notes beside the positions of archives that they are their ends, once all of their lines are

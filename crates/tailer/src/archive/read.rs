@@ -175,12 +175,11 @@ impl<R> TailedFile<R> {
         };
         match cursor.archive_end(archive.seen) {
             AtEnd::No => {}
-            AtEnd::Yes => return Step::AtEnd,
             // Whoever keeps positions hears of the file that it is the end of now.
             AtEnd::SinceBefore if archive.is_stand_in => {
                 return Step::ArchiveEnd { damage: None };
             }
-            AtEnd::SinceBefore => return Step::AtEnd,
+            AtEnd::Yes | AtEnd::SinceBefore => return Step::AtEnd,
         }
         if quiet_for < archive.delay {
             return Step::AtEnd;

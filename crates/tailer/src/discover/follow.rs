@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tailwater_record::{FileId, FileIdentity, Fingerprint, WINDOW_BYTES};
 
@@ -104,22 +104,11 @@ impl<R> crate::Tailer<R> {
             return None;
         }
         let archive = self.archive_of(&opened, &path, look.form);
+        let grew_at = quiet_since(&opened, archive.is_some(), now);
         let head = look.head;
         self.next_id += 1;
         let id = self.next_id;
-        // One allocation for all of the same path.
-        let path: Arc<Path> = path.into();
-        let current = if *current == *path {
-            Arc::clone(&path)
-        } else {
-            current.into()
-        };
-        // With its key: that of the generation before goes with it.
-        let predecessor = self.live.remove(&path);
-        self.live.insert(Arc::clone(&path), id);
-        if let Some(before) = predecessor.and_then(|before| self.files.get_mut(&before)) {
-            before.successor = Some(id);
-        }
+        let (path, current, predecessor) = self.enter_generation(id, path, current);
         let file = TailedFile {
             id,
             content: FileId(id),
@@ -139,7 +128,7 @@ impl<R> crate::Tailer<R> {
             archive,
             last_used: now.instant,
             rotated_at: is_rotated.then_some(now.instant),
-            grew_at: now.instant,
+            grew_at,
             predecessor,
             successor: None,
             is_ready: false,
@@ -165,6 +154,30 @@ impl<R> crate::Tailer<R> {
         });
         self.push_ready(id);
         Some(id)
+    }
+
+    /// Enters a file as the newest generation of its path; returns its path and its name, shared, and the
+    /// generation before it.
+    fn enter_generation(
+        &mut self,
+        id: TailId,
+        path: PathBuf,
+        current: PathBuf,
+    ) -> (Arc<Path>, Arc<Path>, Option<TailId>) {
+        // One allocation for all of the same path.
+        let path: Arc<Path> = path.into();
+        let current = if *current == *path {
+            Arc::clone(&path)
+        } else {
+            current.into()
+        };
+        // With its key: that of the generation before goes with it.
+        let predecessor = self.live.remove(&path);
+        self.live.insert(Arc::clone(&path), id);
+        if let Some(before) = predecessor.and_then(|before| self.files.get_mut(&before)) {
+            before.successor = Some(id);
+        }
+        (path, current, predecessor)
     }
 
     /// Reads the head of a file that was found under a name, as a generation of `path`.
@@ -273,6 +286,17 @@ impl Look {
     pub(super) fn is_unclear(&self, opened: &OpenedLog, wait: Duration, now: Now) -> bool {
         self.form == Form::Unknown || (self.is_cut && is_young(opened, wait, now))
     }
+}
+
+/// Returns when a file was written to last, by a clock that may not be that of its times: now where it may
+/// have been a moment ago. What was in flight of an archive is read again without waiting.
+fn quiet_since(opened: &OpenedLog, is_archive: bool, now: Now) -> Instant {
+    if !is_archive {
+        return now.instant;
+    }
+    let age = now.unix_ns.saturating_sub(opened.modified_ns);
+    let since = now.instant.checked_sub(Duration::from_nanos(age));
+    since.unwrap_or(now.instant)
 }
 
 /// Returns whether a file was written to not long ago, by a clock that may not be that of its times.

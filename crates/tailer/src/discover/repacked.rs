@@ -12,11 +12,6 @@
 //! | has none, and is closed | goes on as the other at once, at its offsets |
 //! | was followed by an earlier run, and is not found | goes on as the other, before younger generations |
 
-#![expect(
-    clippy::iter_over_hash_type,
-    reason = "names are treated alike, and the best of them does not depend on their order"
-)]
-
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::FileExt as _;
@@ -112,6 +107,9 @@ impl<R> crate::Tailer<R> {
     /// A file has lost its last name: finds what holds its content now. Where the file is not open either,
     /// it goes on as that at once; returns whether it does.
     pub(super) fn go_on_repacked(&mut self, tail: TailId, id: DirId, now: Now) -> bool {
+        if let Some(file) = self.files.get_mut(&tail) {
+            file.grow_head();
+        }
         let Some(sibling) = self.find_repacked(tail, id) else {
             return false;
         };
@@ -284,6 +282,7 @@ impl<R> crate::Tailer<R> {
         if look.is_unclear(opened, self.limits.rotate_wait, now) {
             return Standing::Unclear;
         }
+        self.learn_heads(id, name, now);
         for tail in self.alike(id, name, &look) {
             match self.is_of(tail, opened, &look, name, is_young, now) {
                 Standing::New => {}
@@ -309,6 +308,34 @@ impl<R> crate::Tailer<R> {
         archives.any(|file| file.path.parent() == Some(&dir.path) && file.unpacks_to(name))
     }
 
+    /// Looks at how the files begin that may have become an archive before they were read.
+    fn learn_heads(&mut self, id: DirId, name: &OsStr, now: Now) {
+        let Some(dir) = self.dirs.get(&id) else {
+            return;
+        };
+        let named = dir.names.values().filter_map(|entry| entry.file);
+        let young: BTreeSet<TailId> = named
+            .chain(self.attention.iter().copied())
+            .filter(|tail| {
+                self.files.get(tail).is_some_and(|file| {
+                    let live = file.path.file_name().unwrap_or_default();
+                    file.identity.fingerprint.is_growing() && is_sibling(live, name)
+                })
+            })
+            .collect();
+        for tail in young {
+            self.learn_head_of(tail, now);
+        }
+    }
+
+    fn learn_head_of(&mut self, tail: TailId, now: Now) {
+        // Where it cannot be opened, what is known of it has to do.
+        drop(self.ensure_open(tail, now.instant));
+        if let Some(file) = self.files.get_mut(&tail) {
+            file.grow_head();
+        }
+    }
+
     /// Returns the files that begin as a new one of their directory does, and may be it in another form.
     fn alike(&self, id: DirId, name: &OsStr, look: &Look) -> Vec<TailId> {
         let Some(dir) = self.dirs.get(&id) else {
@@ -330,7 +357,8 @@ impl<R> crate::Tailer<R> {
             .collect()
     }
 
-    /// Tells whether a new file holds what one that begins like it holds.
+    /// Tells whether a new file holds what one that begins like it holds, by a long stretch of both: what is
+    /// taken for the same is not read.
     fn is_of(
         &mut self,
         tail: TailId,
@@ -340,23 +368,38 @@ impl<R> crate::Tailer<R> {
         is_young: bool,
         now: Now,
     ) -> Standing {
-        // Where it cannot be opened, its position tells.
         drop(self.ensure_open(tail, now.instant));
         let Some(file) = self.files.get(&tail) else {
             return Standing::New;
         };
-        if let Form::Archive(compression) = look.form
-            && is_young
-            && sample(&opened.file, compression).is_cut
-        {
-            return Standing::Unclear;
-        }
-        if look.form == Form::Plain && is_young && opened.len < file.content().offset {
-            return Standing::Unclear;
-        }
-        match holds(file, opened, look, name) {
-            Some(_) => Standing::Repacked,
-            None => Standing::New,
+        let of_file = file.compression().zip(file.descriptor.as_ref());
+        let of_file = of_file.map(|(compression, open)| sample(open, compression));
+        let (is_unclear, is_same) = match (look.form, of_file) {
+            (Form::Archive(compression), None) => {
+                let sample = sample(&opened.file, compression);
+                let is_same = sample.offset > 0 && file.holds(sample.offset, sample.marker);
+                (sample.is_cut, is_same)
+            }
+            (Form::Archive(compression), Some(of_file)) => {
+                let sample = sample(&opened.file, compression);
+                let current = file.current.as_deref().and_then(Path::file_name);
+                let is_its_name =
+                    current.map(Compression::bare_name) == Some(Compression::bare_name(name));
+                (
+                    sample.is_cut && is_its_name,
+                    sample == of_file && is_its_name,
+                )
+            }
+            (Form::Plain, Some(of_file)) => {
+                let likeness = compare_plain(opened, of_file.offset, of_file.marker);
+                (opened.len < of_file.offset, likeness == Likeness::Same)
+            }
+            (Form::Plain | Form::Unknown, _) => (false, false),
+        };
+        match (is_unclear && is_young, is_same) {
+            (true, _) => Standing::Unclear,
+            (false, true) => Standing::Repacked,
+            (false, false) => Standing::New,
         }
     }
 
@@ -519,8 +562,8 @@ impl Sibling {
     }
 }
 
-/// Returns whether a file holds the content of one that is followed, and if so, whether that is sure. Its
-/// descriptor says it best; without one, the bytes before its position do.
+/// Returns whether a file holds the content of one that has no name any more, and if so, whether that is
+/// sure. Its descriptor says it best; without one, the bytes before its position do.
 fn holds<R>(file: &TailedFile<R>, opened: &OpenedLog, look: &Look, name: &OsStr) -> Option<bool> {
     if opened.inode == file.identity.inode && opened.device == file.identity.device {
         return None;
