@@ -9,7 +9,7 @@
 //! | `MAX_ZSTD_WINDOW_BITS`, `MAX_XZ_BYTES` | what one decoder takes, where a file asks for much |
 //! | one chunk and one window | decoded bytes that a decoder keeps |
 //! | `MAX_TURN_IN_BYTES`, `MAX_TURN_OUT_BYTES` | what one turn takes and makes |
-//! | `MAX_DECODERS` | decoders that are open at once in one tailer; others wait |
+//! | `MAX_DECODERS`, `MAX_DECODER_BYTES` | decoders that are open at once in one tailer; others wait |
 //!
 //! So a small file that stands for a huge one costs time, turn by turn, and never memory.
 //!
@@ -46,6 +46,9 @@ pub(crate) use unpacker::Unpacker;
 /// Decoders that are open at once in one tailer. One of gzip or zlib takes 50 kB, one of bzip2 up to 4 MB,
 /// one of zstd or xz its window: 2 to 8 MiB as their programs write files unless told otherwise.
 pub(crate) const MAX_DECODERS: usize = 8;
+
+/// Memory of the decoders of one tailer at which no further one is opened. The last may exceed it.
+pub(crate) const MAX_DECODER_BYTES: u64 = 256 << 20;
 
 /// A decoder that was not used for this long is closed where another file waits for one: its cursor
 /// decodes the file again from its first byte.

@@ -7,6 +7,12 @@ use super::{Begins, Compression, Damage, MAX_XZ_BYTES, MAX_ZSTD_WINDOW_BITS};
 /// The largest window of RFC 1951, as a power of two.
 const WINDOW_BITS: u8 = 15;
 
+/// What a decoder of gzip or zlib takes.
+const DEFLATE_BYTES: u64 = 50_000;
+
+/// What a decoder of bzip2 takes at most.
+const BZIP2_BYTES: u64 = 4_000_000;
+
 /// Bytes of the header of a zstd block: RFC 8878, section 3.1.1.2.
 const ZSTD_BLOCK_HEADER_BYTES: usize = 3;
 
@@ -75,6 +81,19 @@ impl Decoder {
     /// Returns whether the file may end here: after a member, and not before the first.
     pub fn is_after_a_member(&self) -> bool {
         self.member.is_none() && self.has_finished_one
+    }
+
+    /// Returns the memory that it takes, as far as it can be told: the most that the format may take else.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        match &self.member {
+            None => 0,
+            Some(Member::Deflate(_)) => DEFLATE_BYTES,
+            Some(Member::Bzip2(_)) => BZIP2_BYTES,
+            Some(Member::Zstd(member)) => {
+                u64::try_from(member.context.sizeof()).unwrap_or(u64::MAX)
+            }
+            Some(Member::Xz(_)) => MAX_XZ_BYTES,
+        }
     }
 
     /// Decodes a piece of `input` into a piece of `output`, which is not empty. A step of nothing means

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::{DECODER_IDLE, MAX_DECODERS};
+use super::{DECODER_IDLE, MAX_DECODER_BYTES, MAX_DECODERS};
 use crate::directory::TailId;
 use crate::file::{Cursor, TailedFile};
 
@@ -21,6 +21,15 @@ impl<R> TailedFile<R> {
     fn decoders(&self) -> usize {
         let cursors = self.cursors.iter();
         cursors.filter(|cursor| cursor.has_decoder()).count()
+    }
+
+    /// Returns the memory that its decoders take.
+    fn decoder_bytes(&self) -> u64 {
+        let unpackers = self
+            .cursors
+            .iter()
+            .filter_map(|cursor| cursor.unpacker.as_ref());
+        unpackers.map(|unpacker| unpacker.memory_bytes()).sum()
     }
 
     /// Closes its decoders: its cursors begin again with the first byte, and skip.
@@ -44,13 +53,20 @@ impl<R> crate::Tailer<R> {
     /// again when one is free.
     pub(crate) fn has_decoder(&mut self, id: TailId, cursor: usize, now: Instant) -> bool {
         if !self.needs_decoder(id, cursor)
-            || self.open_decoders() < MAX_DECODERS
+            || self.may_open_decoder()
             || self.close_decoders_idle_for(DECODER_IDLE, id, now)
         {
             return true;
         }
         self.decoders.waiting.insert(id);
         false
+    }
+
+    fn may_open_decoder(&self) -> bool {
+        let open = self.decoders.open.iter();
+        let bytes = open.filter_map(|id| self.files.get(id));
+        let bytes: u64 = bytes.map(|file| file.decoder_bytes()).sum();
+        bytes < MAX_DECODER_BYTES && self.open_decoders() < MAX_DECODERS
     }
 
     fn needs_decoder(&self, id: TailId, cursor: usize) -> bool {
@@ -62,7 +78,7 @@ impl<R> crate::Tailer<R> {
 
     /// Sees to it that a cursor can have a decoder at once, whoever loses one.
     pub(crate) fn make_room_for_decoder(&mut self, id: TailId, cursor: usize, now: Instant) {
-        if self.needs_decoder(id, cursor) && self.open_decoders() >= MAX_DECODERS {
+        if self.needs_decoder(id, cursor) && !self.may_open_decoder() {
             self.close_decoders_idle_for(Duration::ZERO, id, now);
         }
     }

@@ -77,6 +77,11 @@ impl Unpacker {
         }
     }
 
+    /// Returns the memory that its decoder takes.
+    pub(super) fn memory_bytes(&self) -> u64 {
+        self.decoder.memory_bytes()
+    }
+
     /// Returns the compressed bytes that were read.
     pub(super) fn raw_offset(&self) -> u64 {
         self.raw_offset

@@ -157,13 +157,16 @@ impl<R> crate::Tailer<R> {
         if file.identity.fingerprint.len == 0 {
             return None;
         }
+        let live = file.path.file_name()?;
         let names: Vec<OsString> = dir
             .names
             .iter()
             .filter(|(_, entry)| entry.kind == Kind::File && entry.file.is_none())
             .filter(|(_, entry)| !self.by_inode.contains_key(&(dir.device, entry.inode)))
             .filter(|(name, _)| {
-                Compression::is_archive_name(name) || (file.is_archive() && file.unpacks_to(name))
+                let is_archive = Compression::is_archive_name(name);
+                (is_archive && is_sibling(live, name))
+                    || (file.is_archive() && file.unpacks_to(name))
             })
             .map(|(name, _)| name.clone())
             .take(MAX_CANDIDATES)
@@ -282,6 +285,9 @@ impl<R> crate::Tailer<R> {
         if look.is_unclear(opened, self.limits.rotate_wait, now) {
             return Standing::Unclear;
         }
+        if is_young && look.form == Form::Plain && self.may_be_unpacked(name, &look) {
+            return Standing::Unclear;
+        }
         self.learn_heads(id, name, now);
         for tail in self.alike(id, name, &look) {
             match self.is_of(tail, opened, &look, name, is_young, now) {
@@ -306,6 +312,16 @@ impl<R> crate::Tailer<R> {
         };
         let mut archives = self.archives.iter().filter_map(|id| self.files.get(id));
         archives.any(|file| file.path.parent() == Some(&dir.path) && file.unpacks_to(name))
+    }
+
+    /// Returns whether a plain file may become the content of an archive, and is shorter yet than what tells.
+    /// What has the name that others are followed under is read at once.
+    fn may_be_unpacked(&self, name: &OsStr, look: &Look) -> bool {
+        let mut archives = self.archives.iter().filter_map(|id| self.files.get(id));
+        archives.any(|file| {
+            let len = usize::from(file.identity.fingerprint.len);
+            file.unpacks_to(name) && file.path.file_name() != Some(name) && look.head.len() < len
+        })
     }
 
     /// Looks at how the files begin that may have become an archive before they were read.

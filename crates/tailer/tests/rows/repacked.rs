@@ -234,8 +234,13 @@ fn what_is_decompressed_again_is_not_read_twice() {
         if is_down {
             host.stop();
         }
-        host.append("app.log.2", &text);
-        if !is_down {
+        if is_down {
+            host.append("app.log.2", &text);
+        } else {
+            for piece in text.as_bytes().chunks(500) {
+                host.append("app.log.2", piece);
+                host.turn();
+            }
             host.settle();
         }
         host.remove("app.log.2.gz");
