@@ -16,6 +16,10 @@ const MAX_JOBS: usize = 64;
 pub struct Chain {
     /// The source whose lines they are: an index into [`EngineConfig::sources`](crate::EngineConfig).
     pub source: usize,
+    /// The path that all of its lines have where the source labels them with one: that of the log which
+    /// the files are generations of. Lines that belong together are of one stream then, and a file that is
+    /// renamed between two runs stays in its stream.
+    pub path: PathBuf,
     /// Absolute paths, the oldest file first; no file twice.
     pub files: Vec<PathBuf>,
 }
@@ -167,6 +171,7 @@ pub(crate) struct Board {
 #[derive(Clone, Debug)]
 pub(crate) struct ChainEntry {
     pub(crate) source: usize,
+    pub(crate) path: Arc<Path>,
     pub(crate) files: std::ops::Range<usize>,
 }
 
@@ -196,6 +201,7 @@ impl Board {
         let mut chains = Vec::with_capacity(plan.chains.len());
         for Chain {
             source,
+            path,
             files: paths,
         } in plan.chains
         {
@@ -212,6 +218,7 @@ impl Board {
             }));
             chains.push(ChainEntry {
                 source,
+                path: path.into(),
                 files: first..files.len(),
             });
         }

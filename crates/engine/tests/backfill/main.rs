@@ -3,7 +3,6 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    missing_docs,
     unreachable_pub,
     reason = "tests"
 )]
@@ -78,7 +77,9 @@ async fn what_stands_before_the_damage_is_delivered_and_the_rest_goes_on() {
     );
     write(&rig.path("after.log"), numbered(5000, 3));
     let names = ["truncated.gz", "corrupt.gz", "trailing.gz", "after.log"];
-    let ran = rig.run(&[&names], 1).await;
+    let chains = names.map(|name| [name]);
+    let chains = chains.each_ref().map(<[&str; 1]>::as_slice);
+    let ran = rig.run(&chains, 1).await;
     let states: Vec<&FileState> = ran.files.iter().map(|file| &file.state).collect();
     let damaged = [Damage::Truncated, Damage::Corrupt, Damage::TrailingBytes];
     for (state, damage) in states.iter().zip(damaged) {
@@ -100,7 +101,7 @@ async fn what_stands_before_the_damage_is_delivered_and_the_rest_goes_on() {
     assert_eq!(before, &texts(&numbered(0, 5000))[..before.len()]);
     assert!(texts(&numbered(0, 5000))[before.len()].starts_with(last));
     // The status tells the truth again, and nothing is sent again.
-    let ran = rig.run(&[&names], 1).await;
+    let ran = rig.run(&chains, 1).await;
     let states: Vec<FileState> = ran.files.iter().map(|file| file.state.clone()).collect();
     assert_eq!(states[0], FileState::Damaged(Damage::Truncated));
     assert_eq!(states[3], FileState::AlreadyDelivered);
@@ -145,11 +146,7 @@ async fn more_jobs_than_chains_read_each_chain_in_its_order() {
     for names in &names {
         let lines: Vec<String> = stored
             .iter()
-            .filter(|record| {
-                names
-                    .iter()
-                    .any(|name| record.file.ends_with(&format!("/{name}")))
-            })
+            .filter(|record| record.file.ends_with(&format!("/{}", names[1])))
             .map(|record| record.line.clone())
             .collect();
         assert_eq!(lines, texts(&numbered(0, 6000)));

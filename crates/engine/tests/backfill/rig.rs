@@ -10,7 +10,7 @@ use tailwater_batcher::BatchLimits;
 use tailwater_durable::{MemoryStorage, Storage};
 use tailwater_engine::{
     Backfill, BackfillPlan, Chain, Engine, EngineConfig, FileReport, GiveUp, Policy, ReadFrom,
-    SinkConfig, SourceConfig, Status, TailingConfig,
+    SeverityForm, SinkConfig, SourceConfig, Status, TailingConfig,
 };
 use tailwater_position_store::StoreLimits;
 use tailwater_record::{EncodedBatch, RecordView};
@@ -247,6 +247,7 @@ impl Rig {
     pub fn start(&self, chains: &[&[&str]], jobs: usize) -> Running {
         let chains = chains.iter().map(|names| Chain {
             source: 0,
+            path: self.path(names.last().unwrap()),
             files: names.iter().map(|name| self.path(name)).collect(),
         });
         let plan = BackfillPlan {
@@ -335,6 +336,7 @@ pub fn source(name: &str, root: &Path) -> SourceConfig {
         },
         partial_line_timeout: None,
         archive: None,
+        severity: SeverityForm::default(),
         stages: None,
         sinks: vec![0],
         policy: None,

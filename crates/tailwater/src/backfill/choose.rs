@@ -107,6 +107,7 @@ impl Chosen {
             .iter()
             .map(|log| Chain {
                 source: 0,
+                path: log.live.clone(),
                 files: files(log),
             })
             .collect()

@@ -282,6 +282,8 @@ impl ChainReader {
         let feeds = source
             .map(|source| source.feeds.clone())
             .unwrap_or_default();
+        let label = self.chain.as_ref().map(|chain| Arc::clone(&chain.path));
+        let label = label.unwrap_or_else(|| Arc::clone(&opened.path));
         for (index, feed) in feeds.iter().enumerate() {
             let known = starts.positions.get(index).copied().flatten();
             let (batch, workshop) = (
@@ -307,7 +309,7 @@ impl ChainReader {
             let route = Route {
                 cursor,
                 name: Arc::clone(&feed.name),
-                labels: route_labels(source, end, &opened.path),
+                labels: route_labels(source, end, &label),
                 leveled: LeveledLabels::default(),
                 book: self.desk.books.route(&source.name, &end.outlet.name),
                 key,
