@@ -261,6 +261,13 @@ impl Op {
         }
     }
 
+    /// Lets no group end for the time that passes.
+    pub(crate) fn set_patient(&mut self) {
+        if let Self::Multiline(stage) = self.inner_mut() {
+            stage.set_patient();
+        }
+    }
+
     /// Gives it the registry that all operations share, once that is complete.
     pub(crate) fn share_registry(&mut self, registry: &Arc<Registry>) {
         if let Self::Metrics(stage) = self.inner_mut() {

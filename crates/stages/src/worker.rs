@@ -219,6 +219,12 @@ impl Worker {
         ops.for_each(|op| op.set_metrics(are_counted));
     }
 
+    /// Lets groups end by their lines alone, whatever time passes between them: for files that were written
+    /// before they are read, where that time says nothing of the lines.
+    pub fn set_patient(&mut self) {
+        self.ops.iter_mut().for_each(Op::set_patient);
+    }
+
     /// Returns until when a `limit` that does not drop wants no further line; it is given once.
     ///
     /// The line that was one too many has left the stages: the wait keeps the rate, not the order.

@@ -8,7 +8,7 @@ fn grouping() -> Stages {
     let multiline = MultilineConfig {
         firstline: "^entry".to_owned(),
         heading: None,
-        max_wait_time: Some("50ms".to_owned()),
+        max_wait_time: Some("1ms".to_owned()),
         max_lines: Some(0),
     };
     Stages::compile(&[StageConfig::Multiline(multiline)]).unwrap()
@@ -55,10 +55,9 @@ async fn a_group_does_not_go_on_past_what_is_missing() {
 async fn groups_that_were_in_flight_are_the_same_in_the_next_run() {
     let rig = rig();
     let entries = |from: usize, count: usize| -> String {
-        let entries = from..from + count;
-        entries
-            .map(|entry| format!("entry {entry} with some words\n  its second line\n"))
-            .collect()
+        let entries = (from..from + count)
+            .map(|entry| format!("entry {entry} with some words\n  its second line\n"));
+        entries.collect::<Vec<_>>().concat()
     };
     // The last entry of each file ends in the next one.
     write(

@@ -117,9 +117,12 @@ async fn what_cannot_be_read_is_told_and_the_rest_goes_on() {
     write(&rig.path("b.log"), numbered(3, 3));
     let ran = rig.run(&[&["a.log", "gone.log", "fifo", "b.log"]], 1).await;
     assert_eq!(rig.lines(), texts(&numbered(0, 6)));
-    let reason = |index: usize| match &ran.files[index].state {
-        FileState::Unreadable(reason) => reason.clone(),
-        state => panic!("{state:?}"),
+    let reason = |index: usize| {
+        let state = &ran.files[index].state;
+        let FileState::Unreadable(reason) = state else {
+            panic!("{state:?}");
+        };
+        reason.clone()
     };
     assert!(reason(1).contains("does not exist"), "{}", reason(1));
     assert!(reason(2).contains("FIFO"), "{}", reason(2));

@@ -371,10 +371,9 @@ fn sink_config(sink: &Arc<Sink>) -> SinkConfig {
 
 /// Returns so many lines, each ended and with a number, from one on.
 pub fn numbered(from: usize, count: usize) -> String {
-    let lines = from..from + count;
-    lines
-        .map(|line| format!("line {line} of a log with some text behind it\n"))
-        .collect()
+    let lines =
+        (from..from + count).map(|line| format!("line {line} of a log with some text behind it\n"));
+    lines.collect::<Vec<_>>().concat()
 }
 
 pub fn texts(content: &str) -> Vec<String> {

@@ -98,6 +98,10 @@ impl Multiline {
         Flow::Hold
     }
 
+    pub(crate) fn set_patient(&mut self) {
+        self.max_wait_ns = u64::MAX;
+    }
+
     /// Whether a group ended before the line: its time is over, or it has no room.
     fn is_over(&self, group: &Group, draft: &Draft<'_>) -> bool {
         group.lines > 0

@@ -358,7 +358,8 @@ impl ChainReader {
             return known;
         }
         let (of_source, end) = (self.plan.sources.get(source)?, self.plan.lane(sink)?);
-        let workshop = Workshop::new(source, of_source, end)?;
+        let mut workshop = Workshop::new(source, of_source, end)?;
+        workshop.set_patient();
         self.workshops.push(workshop);
         Some(self.workshops.len() - 1)
     }
