@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use tailwater_engine::FileState;
 
-use crate::rig::{Received, Rig, gzip, numbered, texts, write};
+use crate::rig::{DEADLINE, Mode, Received, Rig, gzip, numbered, texts, write};
 
 /// Every batch that came twice was the same both times.
 fn assert_repeats_are_the_same(stored: &[Received]) {
@@ -131,4 +132,48 @@ async fn a_plain_file_goes_on_where_it_has_grown_since() {
     assert_eq!(ran.files[0].lines_read, 150);
     assert_eq!(rig.stored().len(), 250);
     assert_eq!(rig.lines(), texts(&numbered(0, 250)));
+}
+
+#[tokio::test]
+async fn each_sink_goes_on_where_it_was() {
+    let mut rig = Rig::new();
+    let other = rig.add_sink();
+    other.set_mode(Mode::Down);
+    write(&rig.path("a.gz"), gzip(numbered(0, 30_000)));
+    write(&rig.path("b.log"), numbered(30_000, 1000));
+    let chain = ["a.gz", "b.log"];
+    rig.run_until_hung(&[&chain], 10).await;
+    other.set_mode(Mode::Take);
+    let ran = rig.run(&[&chain], 1).await;
+    assert_eq!(ran.files[0].state, FileState::Whole);
+    assert_eq!(rig.lines(), texts(&numbered(0, 31_000)));
+    assert_eq!(other.lines(), texts(&numbered(0, 31_000)));
+    // One that is new gets everything, and the others nothing again.
+    rig.config.sinks.truncate(1);
+    rig.config.sources[0].sinks.truncate(1);
+    let stored = rig.stored();
+    let other = rig.add_sink();
+    rig.config.sinks[1].name = "third".into();
+    let ran = rig.run(&[&chain], 1).await;
+    assert_eq!(ran.files[0].resumed_at, 0);
+    assert_eq!(other.lines(), texts(&numbered(0, 31_000)));
+    assert_eq!(rig.stored(), stored);
+}
+
+#[tokio::test]
+async fn a_run_that_is_told_to_stop_is_waited_for_no_longer() {
+    let rig = Rig::new();
+    write(&rig.path("a.gz"), gzip(numbered(0, 30_000)));
+    rig.set_mode(Mode::Down);
+    let running = rig.start(&[&["a.gz"]], 1);
+    rig.attempted(3).await;
+    let stopped = running.engine.shutdown(Duration::ZERO).await;
+    assert!(stopped.unacked_records > 0);
+    tokio::time::timeout(DEADLINE, running.backfill.read_all())
+        .await
+        .unwrap();
+    assert_eq!(running.backfill.files()[0].state, FileState::Reading);
+    rig.set_mode(Mode::Take);
+    rig.run(&[&["a.gz"]], 1).await;
+    assert_eq!(rig.lines(), texts(&numbered(0, 30_000)));
 }

@@ -46,7 +46,7 @@ pub enum Mode {
 
 #[derive(Debug)]
 pub struct Sink {
-    pub stored: Mutex<Vec<Received>>,
+    stored: Mutex<Vec<Received>>,
     mode: watch::Sender<Mode>,
     attempts: watch::Sender<usize>,
     is_hanging: watch::Sender<bool>,
@@ -111,6 +111,33 @@ fn records(batch: &EncodedBatch) -> Vec<Received> {
 }
 
 impl Sink {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            stored: Mutex::default(),
+            mode: watch::Sender::new(Mode::Take),
+            attempts: watch::Sender::new(0),
+            is_hanging: watch::Sender::new(false),
+        })
+    }
+
+    pub fn set_mode(&self, mode: Mode) {
+        self.attempts.send_replace(0);
+        self.is_hanging.send_replace(false);
+        self.mode.send_replace(mode);
+    }
+
+    fn stored(&self) -> Vec<Received> {
+        self.stored.lock().unwrap().clone()
+    }
+
+    /// Returns the lines that were stored, by their times, without repeats: the same record twice.
+    pub fn lines(&self) -> Vec<String> {
+        let mut stored = self.stored();
+        stored.sort_by_key(|record| record.timestamp);
+        stored.dedup_by(|a, b| (a.timestamp, &a.line) == (b.timestamp, &b.line));
+        stored.into_iter().map(|record| record.line).collect()
+    }
+
     fn store(&self, batch: &EncodedBatch) {
         self.stored.lock().unwrap().extend(records(batch));
     }
@@ -197,16 +224,11 @@ pub struct Ran {
 impl Rig {
     pub fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let sink = Arc::new(Sink {
-            stored: Mutex::default(),
-            mode: watch::Sender::new(Mode::Take),
-            attempts: watch::Sender::new(0),
-            is_hanging: watch::Sender::new(false),
-        });
+        let sink = Sink::new();
         let root = directory.path().canonicalize().unwrap();
         let config = EngineConfig {
             sources: vec![source("app", &root)],
-            sinks: vec![sink_config(&sink)],
+            sinks: vec![sink_config("sink", &sink)],
             tailing: TailingConfig::default(),
             workers: 1,
             memory_limit_bytes: 1 << 20,
@@ -231,9 +253,15 @@ impl Rig {
     }
 
     pub fn set_mode(&self, mode: Mode) {
-        self.sink.attempts.send_replace(0);
-        self.sink.is_hanging.send_replace(false);
-        self.sink.mode.send_replace(mode);
+        self.sink.set_mode(mode);
+    }
+
+    /// Adds a sink that gets every line too.
+    pub fn add_sink(&mut self) -> Arc<Sink> {
+        let sink = Sink::new();
+        self.config.sinks.push(sink_config("other", &sink));
+        self.config.sources[0].sinks.push(1);
+        sink
     }
 
     /// Waits until the sink was asked so often.
@@ -305,15 +333,12 @@ impl Rig {
 
     /// Returns everything that was stored, in the order it came.
     pub fn stored(&self) -> Vec<Received> {
-        self.sink.stored.lock().unwrap().clone()
+        self.sink.stored()
     }
 
     /// Returns the lines that were stored, by their times, without repeats: the same record twice.
     pub fn lines(&self) -> Vec<String> {
-        let mut stored = self.stored();
-        stored.sort_by_key(|record| record.timestamp);
-        stored.dedup_by(|a, b| (a.timestamp, &a.line) == (b.timestamp, &b.line));
-        stored.into_iter().map(|record| record.line).collect()
+        self.sink.lines()
     }
 }
 
@@ -344,9 +369,9 @@ pub fn source(name: &str, root: &Path) -> SourceConfig {
     }
 }
 
-fn sink_config(sink: &Arc<Sink>) -> SinkConfig {
+fn sink_config(name: &str, sink: &Arc<Sink>) -> SinkConfig {
     SinkConfig {
-        name: "sink".into(),
+        name: name.into(),
         revision: 0,
         labels: Vec::new(),
         parts: SinkParts {

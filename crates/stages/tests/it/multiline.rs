@@ -235,3 +235,13 @@ fn an_empty_heading_leaves_nothing_above_the_first_line() {
     assert_eq!(run.lines(), ["S 1\na", "S 2"]);
     assert_eq!(run.records[0].lines, 3);
 }
+
+#[test]
+fn a_patient_worker_lets_groups_end_by_their_lines_alone() {
+    let mut run = Run::new("- multiline: { firstline: '^S' }");
+    run.worker.set_patient();
+    run.line("S 1");
+    run.now += 3_600 * SECOND;
+    run.flush().line("a").line("S 2").finish();
+    assert_eq!(run.lines(), ["S 1\na", "S 2"]);
+}

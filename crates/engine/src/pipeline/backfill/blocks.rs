@@ -115,13 +115,17 @@ impl Block {
         }
     }
 
-    /// Returns whether every place within it holds.
+    /// Returns whether every place holds whose window is within it. Those of other blocks are theirs: each
+    /// begins with the last window of the one before.
     fn holds(&self, places: &[(u64, Marker)]) -> bool {
         let end = self.end_offset();
-        let mut here = places
-            .iter()
-            .filter(|(offset, _)| (self.offset..=end).contains(offset));
-        here.all(|(offset, marker)| {
+        places.iter().all(|(offset, marker)| {
+            let Some(start) = offset.checked_sub(u64::from(marker.len.min(WINDOW_BYTES))) else {
+                return false;
+            };
+            if start < self.offset || *offset > end {
+                return true;
+            }
             let within = usize::try_from(offset.saturating_sub(self.offset)).unwrap_or(usize::MAX);
             let upto = self.first.saturating_add(within);
             let before = self.bytes.get(self.first..upto);

@@ -82,7 +82,9 @@ impl Redo {
                 spans_left: intent.spans.len(),
                 is_same: intent.is_whole,
             };
-            return Some((remaking, intent.step, intent.spans.remove(at)));
+            let (step, span) = (intent.step, intent.spans.remove(at));
+            self.intents.retain(|intent| !intent.spans.is_empty());
+            return Some((remaking, step, span));
         }
         None
     }
