@@ -1,0 +1,89 @@
+//! A sink that is down: for a while, or for ever.
+
+use std::time::Duration;
+
+use tailwater_testkit::fault_sink::Mode;
+
+use crate::rig::{DEADLINE, Rig, pack};
+
+#[test]
+fn a_sink_that_is_down_at_first_is_waited_for() {
+    let rig = Rig::new();
+    let mut writer = rig.writer("app.log.1", 1);
+    writer.write_lines(5000).unwrap();
+    pack("gzip", &[], &rig.log("app.log.1"));
+    rig.sink.set_fallback(Mode::status(503));
+    let config = rig.config("");
+    let running = rig.start_with(&["--config", &config, &rig.glob("app*")]);
+    let tried = rig
+        .sink
+        .wait_until(|state| state.requests().len() >= 20, DEADLINE);
+    assert!(tried, "it is not tried");
+    rig.sink.set_fallback(Mode::commit());
+    let report = running.wait().assert_complete();
+    rig.verdict(&[writer.written()]).assert_exact_by_timestamp();
+    assert_eq!(report["sinks"][0]["delivered"], 5000);
+}
+
+/// The files are far more than what fits into memory, so that some are not even opened.
+#[test]
+fn giving_up_says_exactly_how_many_lines_are_left() {
+    let rig = Rig::new();
+    let mut written = Vec::new();
+    for (file, name) in [(1, "a.log.1"), (2, "a.log"), (3, "b.log.1"), (4, "b.log")] {
+        let mut writer = rig.writer(name, file);
+        writer.write_lines(60_000).unwrap();
+        written.push(writer.written());
+        if name.ends_with('1') {
+            pack("gzip", &["-1"], &rig.log(name));
+        }
+    }
+    for _ in 0..7 {
+        rig.sink.push(Mode::commit());
+    }
+    rig.sink.set_fallback(Mode::status(503));
+    let config = rig.config("");
+    let arguments = [
+        "--config",
+        &config,
+        "--jobs",
+        "1",
+        "--give-up-after",
+        "1s",
+    ];
+    let report = rig.run_with(&arguments).assert_incomplete();
+    assert_eq!(report["ended"], "gave_up");
+    let all = 4 * 60_000;
+    let stored = rig.stored();
+    assert!(stored > 0);
+    assert_eq!(report["sinks"][0]["undelivered"], all - stored, "{report}");
+    // Up again, and run again.
+    rig.sink.set_fallback(Mode::commit());
+    let report = rig.run_with(&arguments).assert_complete();
+    rig.verdict(&written).assert_exact_by_timestamp();
+    assert_eq!(rig.stored(), all);
+    assert_eq!(report["duplicates_avoided"]["lines"], stored, "{report}");
+}
+
+#[test]
+fn a_sink_that_is_never_there_leaves_everything() {
+    let mut rig = Rig::new();
+    let mut writer = rig.writer("a.log", 1);
+    writer.write_lines(500).unwrap();
+    rig.sink.stop();
+    let outcome = rig.run(&[&rig.glob("a.log"), "--give-up-after", "500ms"]);
+    let report = outcome.assert_incomplete();
+    assert_eq!(report["sinks"][0]["undelivered"], 500, "{report}");
+    assert!(outcome.errors.contains("500 lines"), "{}", outcome.errors);
+}
+
+#[test]
+fn a_sink_that_only_answers_slowly_is_not_given_up() {
+    let rig = Rig::new();
+    let mut writer = rig.writer("a.log", 1);
+    writer.write_lines(2000).unwrap();
+    rig.sink.set_fallback(Mode::drip(Duration::from_millis(5)));
+    let arguments = [&rig.glob("a.log"), "--give-up-after", "5s"];
+    rig.run(&arguments).assert_complete();
+    rig.verdict(&[writer.written()]).assert_exact_by_timestamp();
+}
