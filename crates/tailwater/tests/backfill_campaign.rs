@@ -76,7 +76,13 @@ impl Logs {
             second.write_lines(lines).unwrap();
             let packed = logs.join(format!("second.log.{}", rotations - rotation));
             rename(&logs.join("second.log"), &packed);
-            assert!(Command::new("pigz").arg(&packed).status().unwrap().success());
+            assert!(
+                Command::new("pigz")
+                    .arg(&packed)
+                    .status()
+                    .unwrap()
+                    .success()
+            );
             second.reopen().unwrap();
         }
         first.write_lines(lines).unwrap();
@@ -100,7 +106,13 @@ impl Logs {
     fn start(&self, sink: &FaultSink, data_dir: &Path) -> Run {
         let binary = std::env::var_os(BINARY_VARIABLE).unwrap();
         let child = Command::new(binary)
-            .args(["backfill", "--to", &sink.url(), "--no-progress", "--data-dir"])
+            .args([
+                "backfill",
+                "--to",
+                &sink.url(),
+                "--no-progress",
+                "--data-dir",
+            ])
             .arg(data_dir)
             .arg(self.directory.join("*"))
             .stdin(Stdio::null())
@@ -144,10 +156,16 @@ impl Drop for Run {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a campaign says how long it took")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a campaign says how long it took"
+)]
 #[test]
 fn gigabytes_of_archives_are_delivered_once_whatever_happens() {
-    let (bytes, files) = (number("TAILWATER_CAMPAIGN_BYTES"), number("TAILWATER_CAMPAIGN_FILES"));
+    let (bytes, files) = (
+        number("TAILWATER_CAMPAIGN_BYTES"),
+        number("TAILWATER_CAMPAIGN_FILES"),
+    );
     let (kills, seed) = (number("TAILWATER_KILLS"), number("TAILWATER_SEED"));
     let directory = tempfile::tempdir().unwrap();
     let logs = Logs::make(directory.path(), bytes, files);
@@ -161,11 +179,17 @@ fn gigabytes_of_archives_are_delivered_once_whatever_happens() {
     let sink = FaultSink::start_keeping(Keep::Counts).unwrap();
     let started = Instant::now();
     let mut run = logs.start(&sink, &directory.path().join("in-one-go"));
-    assert_eq!(run.code(), Some(0), "it says that not every line was delivered");
+    assert_eq!(
+        run.code(),
+        Some(0),
+        "it says that not every line was delivered"
+    );
     let seconds = started.elapsed().as_secs_f64();
     let verdict = sink.inspect(|state| Verdict::new(&logs.written, state));
     verdict.assert_at_least_once(0);
-    say(&format!("in one go: each line once, exit 0, {seconds:.1} s"));
+    say(&format!(
+        "in one go: each line once, exit 0, {seconds:.1} s"
+    ));
     drop(sink);
 
     let sink = FaultSink::start().unwrap();
@@ -180,7 +204,11 @@ fn gigabytes_of_archives_are_delivered_once_whatever_happens() {
         killed += u64::from(run.kill());
     }
     let mut run = logs.start(&sink, &data_dir);
-    assert_eq!(run.code(), Some(0), "it says that not every line was delivered");
+    assert_eq!(
+        run.code(),
+        Some(0),
+        "it says that not every line was delivered"
+    );
     let verdict = sink.inspect(|state| Verdict::new(&logs.written, state));
     verdict.assert_exact_without_repeats();
     let repeats = sink.inspect(|state| state.committed_entries()) - logs.lines();

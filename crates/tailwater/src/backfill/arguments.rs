@@ -26,6 +26,9 @@ pub struct BackfillArguments {
     /// A label of every line, `name=value`.
     #[arg(long = "label", value_parser = pair, requires = "to", conflicts_with = "config", value_name = "NAME=VALUE")]
     pub labels: Vec<(String, String)>,
+    /// The preset that reads the lines; `tailwater presets` lists them.
+    #[arg(long, requires = "to", conflicts_with = "config", value_name = "NAME")]
+    pub preset: Option<String>,
     /// The tenant that lines are sent for.
     #[arg(long, requires = "to", conflicts_with = "config")]
     pub tenant: Option<String>,

@@ -109,7 +109,7 @@ fn of_command_line(arguments: &BackfillArguments, url: &str) -> Result<Config, F
     let text = serde_json::json!({
         "data_dir": data_dir,
         // The files are named apart.
-        "sources": { SOURCE: { "include": ["/backfill"], "labels": labels } },
+        "sources": { SOURCE: { "include": ["/backfill"], "labels": labels, "preset": arguments.preset } },
         "sinks": { sink: { "loki": { "url": url, "tenant": arguments.tenant } } },
     });
     config::parse(&text.to_string(), "command line", None, &HashMap::new())
@@ -189,7 +189,7 @@ fn within(source: &SourceConfig, range: Range<TimestampNs>) -> Result<Stages, Fa
     let Some(stages) = stages else {
         let message = format!(
             "`--since` and `--until` need the times of the lines, and nothing reads them from the lines of source \
-             `{}`: give it a `timestamp` stage",
+             `{}`: give it a `preset` or a `timestamp` stage",
             source.name
         );
         return Err(Failure::Usage(message));

@@ -8,14 +8,22 @@ fn a_glob_that_matches_nothing_is_an_error_and_nothing_is_sent() {
     rig.write("a.log", b"one\n");
     let outcome = rig.run(&[&rig.glob("a.log"), &rig.glob("*.gz")]);
     assert_eq!(outcome.code, Some(1));
-    assert!(outcome.errors.contains("no file matches"), "{}", outcome.errors);
+    assert!(
+        outcome.errors.contains("no file matches"),
+        "{}",
+        outcome.errors
+    );
     assert_eq!(rig.stored(), 0);
 }
 
 #[test]
 fn a_dry_run_lists_the_files_in_their_order_and_leaves_no_trace() {
     let rig = Rig::new();
-    for (name, program) in [("app.log.10", "gzip"), ("app.log.9", "bzip2"), ("app.log.1", "xz")] {
+    for (name, program) in [
+        ("app.log.10", "gzip"),
+        ("app.log.9", "bzip2"),
+        ("app.log.1", "xz"),
+    ] {
         rig.write(name, b"one\ntwo\n");
         pack(program, &[], &rig.log(name));
     }
@@ -23,8 +31,19 @@ fn a_dry_run_lists_the_files_in_their_order_and_leaves_no_trace() {
     let glob = rig.glob("app.log*");
     let outcome = rig.run(&[&glob, "--dry-run"]);
     assert_eq!(outcome.code, Some(0), "{}", outcome.errors);
-    let place = |name: &str| outcome.out.find(name).unwrap_or_else(|| panic!("{}", outcome.out));
-    let places = ["app.log.10.gz", "app.log.9.bz2", "app.log.1.xz", "app.log  plain"].map(place);
+    let place = |name: &str| {
+        outcome
+            .out
+            .find(name)
+            .unwrap_or_else(|| panic!("{}", outcome.out))
+    };
+    let places = [
+        "app.log.10.gz",
+        "app.log.9.bz2",
+        "app.log.1.xz",
+        "app.log  plain",
+    ]
+    .map(place);
     assert!(places.is_sorted(), "{}", outcome.out);
     assert!(outcome.out.contains("gzip, all of it"), "{}", outcome.out);
     assert!(outcome.out.contains("4 files,"), "{}", outcome.out);
@@ -32,7 +51,12 @@ fn a_dry_run_lists_the_files_in_their_order_and_leaves_no_trace() {
     assert!(!rig.data_dir().exists());
     rig.run(&[&glob]).assert_complete();
     let outcome = rig.run(&[&glob, "--dry-run"]);
-    assert_eq!(outcome.out.matches("delivered already").count(), 4, "{}", outcome.out);
+    assert_eq!(
+        outcome.out.matches("delivered already").count(),
+        4,
+        "{}",
+        outcome.out
+    );
 }
 
 #[test]
@@ -64,7 +88,10 @@ fn a_configuration_of_promtail_names_the_source_the_labels_and_the_sink() {
 #[test]
 fn a_rate_is_kept() {
     let rig = Rig::new();
-    rig.write("a.log", &b"0123456789012345678901234567890123456789012345678\n".repeat(4000));
+    rig.write(
+        "a.log",
+        &b"0123456789012345678901234567890123456789012345678\n".repeat(4000),
+    );
     let report = rig
         .run(&[&rig.glob("a.log"), "--rate", "100000"])
         .assert_complete();

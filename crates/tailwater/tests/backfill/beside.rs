@@ -28,7 +28,10 @@ fn what_the_agent_follows_is_left_to_it_and_the_rest_is_delivered() {
     let mut live = rig.writer("app.log", 2);
     live.write_lines(800).unwrap();
     let mut agent = agent(&rig, &config);
-    let has_all = |written| rig.sink.wait_until(|state| state.has_all([&written]), DEADLINE);
+    let has_all = |written| {
+        rig.sink
+            .wait_until(|state| state.has_all([&written]), DEADLINE)
+    };
     assert!(has_all(live.written()), "{}", agent.log());
     // Rotated and compressed while the agent ran: it has delivered that too.
     rename(&rig.log("app.log"), &rig.log("app.log.1"));
@@ -74,7 +77,11 @@ fn a_second_backfill_on_one_data_directory_is_refused_and_disturbs_nothing() {
     assert!(rig.sink.wait_until(asked, DEADLINE));
     let second = rig.run_with(&arguments);
     assert_eq!(second.code, Some(1));
-    assert!(second.errors.contains("another backfill runs"), "{}", second.errors);
+    assert!(
+        second.errors.contains("another backfill runs"),
+        "{}",
+        second.errors
+    );
     // Its books can be scraped meanwhile.
     let address = std::fs::read_to_string(rig.data_dir().join("backfill/admin.addr")).unwrap();
     let scrape = || {
@@ -103,5 +110,6 @@ fn a_backfill_that_is_killed_leaves_no_lock() {
     assert_eq!(running.wait().code, None);
     rig.sink.set_fallback(Mode::commit());
     rig.run(&[&rig.glob("a.log")]).assert_complete();
-    rig.verdict(&[writer.written()]).assert_exact_without_repeats();
+    rig.verdict(&[writer.written()])
+        .assert_exact_without_repeats();
 }

@@ -26,8 +26,15 @@ fn run(rig: &Rig, written: Written, word: &str) -> u64 {
         let report = outcome.assert_incomplete();
         assert_eq!(report["files"]["damaged"], 1, "{report}");
         let remark = report["remarkable"][0].clone();
-        assert!(remark["reason"].as_str().unwrap().contains(word), "{report}");
-        assert!(outcome.errors.contains("not every line"), "{}", outcome.errors);
+        assert!(
+            remark["reason"].as_str().unwrap().contains(word),
+            "{report}"
+        );
+        assert!(
+            outcome.errors.contains("not every line"),
+            "{}",
+            outcome.errors
+        );
     }
     rig.verdict(&[good.written()]);
     rig.sink.inspect(|state| {
@@ -63,7 +70,9 @@ fn an_archive_whose_checksum_is_wrong_is_delivered_and_told_of() {
 #[test]
 fn what_follows_an_archive_and_is_none_is_told_of() {
     let rig = Rig::new();
-    let written = damaged(&rig, |bytes| bytes.extend_from_slice(b"garbage behind it\n"));
+    let written = damaged(&rig, |bytes| {
+        bytes.extend_from_slice(b"garbage behind it\n")
+    });
     assert_eq!(run(&rig, written, "trailing"), written.acked);
 }
 

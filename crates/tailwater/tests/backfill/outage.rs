@@ -43,14 +43,7 @@ fn giving_up_says_exactly_how_many_lines_are_left() {
     }
     rig.sink.set_fallback(Mode::status(503));
     let config = rig.config("");
-    let arguments = [
-        "--config",
-        &config,
-        "--jobs",
-        "1",
-        "--give-up-after",
-        "1s",
-    ];
+    let arguments = ["--config", &config, "--jobs", "1", "--give-up-after", "1s"];
     let report = rig.run_with(&arguments).assert_incomplete();
     assert_eq!(report["ended"], "gave_up");
     let all = 4 * 60_000;

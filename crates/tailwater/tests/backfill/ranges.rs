@@ -58,7 +58,11 @@ fn a_range_without_times_is_a_mistake_that_says_what_to_do() {
     let config = rig.config("");
     let outcome = rig.run_with(&["--config", &config, "--since", "7d"]);
     assert_eq!(outcome.code, Some(64), "{}", outcome.errors);
-    assert!(outcome.errors.contains("`timestamp` stage"), "{}", outcome.errors);
+    assert!(
+        outcome.errors.contains("`timestamp` stage"),
+        "{}",
+        outcome.errors
+    );
     let outcome = rig.run(&["--until", "2026-11-08", &rig.glob("*")]);
     assert_eq!(outcome.code, Some(64), "{}", outcome.errors);
     assert_eq!(rig.stored(), 0);

@@ -16,7 +16,11 @@ fn refuse(rig: &Rig, others: Stored) {
 
 fn lines(count: usize) -> Vec<u8> {
     let line = |number: usize| {
-        let word = if number.is_multiple_of(100) { "OLD" } else { "new" };
+        let word = if number.is_multiple_of(100) {
+            "OLD"
+        } else {
+            "new"
+        };
         format!("{word} line {number}\n")
     };
     (0..count).map(line).collect::<String>().into_bytes()

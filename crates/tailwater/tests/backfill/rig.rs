@@ -35,10 +35,7 @@ impl Rig {
     fn with(sink: FaultSink) -> Self {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("logs")).unwrap();
-        Self {
-            directory,
-            sink,
-        }
+        Self { directory, sink }
     }
 
     pub(crate) fn log(&self, name: &str) -> PathBuf {
@@ -64,7 +61,10 @@ impl Rig {
     }
 
     /// Writes bytes to a log.
-    #[expect(clippy::disallowed_methods, reason = "a log of a test need not survive a power cut")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a log of a test need not survive a power cut"
+    )]
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let path = self.log(name);
         fs::write(&path, bytes).unwrap();
@@ -163,7 +163,10 @@ pub(crate) struct Outcome {
 }
 
 impl Running {
-    #[expect(clippy::disallowed_methods, reason = "what the command prints is looked at once")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "what the command prints is looked at once"
+    )]
     pub(crate) fn start(mut command: Command, directory: &Path) -> Self {
         let (out, errors) = (directory.join("out"), directory.join("errors"));
         let child = command
@@ -257,7 +260,11 @@ impl Outcome {
                 + sum("dropped");
             assert_eq!(count("records_read"), accounted, "{report}");
         }
-        assert_eq!(report["is_complete"] == true, self.code == Some(0), "{report}");
+        assert_eq!(
+            report["is_complete"] == true,
+            self.code == Some(0),
+            "{report}"
+        );
         report
     }
 

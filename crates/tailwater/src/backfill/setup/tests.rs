@@ -135,6 +135,8 @@ fn without_a_configuration_the_sink_is_named_by_where_it_sends() {
         limit.bytes_per_second.map(std::num::NonZero::get),
         Some(1 << 20)
     );
+    let of_preset = to(&["--preset", "apache_combined", "--since", "1d"]);
+    assert!(of_preset.source().unwrap().stages.is_some());
     let error = setup(&["--to", "ftp://a", "a.log"]).unwrap_err();
     assert_eq!(error.code(), crate::exit::USAGE);
 }
