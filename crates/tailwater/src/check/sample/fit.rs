@@ -18,7 +18,7 @@ const MIN_PERCENT: usize = 50;
 
 /// Presets that differ by no more than this fit equally well: some odd lines, or several lines that are one
 /// entry for one of them, are no difference between formats.
-const TIE_PERCENT: usize = 5;
+const TIE_PERCENT: usize = 10;
 
 /// Other presets that are named.
 const MAX_RUNNERS_UP: usize = 3;
