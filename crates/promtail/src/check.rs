@@ -3,6 +3,7 @@
 
 mod client;
 mod job;
+mod stages;
 
 use tailwater_yaml::{Checker, KeyPath, Node};
 

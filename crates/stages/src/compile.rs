@@ -262,6 +262,7 @@ impl Compiler {
             fallback_formats: Vec::new(),
             location: None,
             location_source: None,
+            year: None,
             action_on_failure: None,
         };
         let timestamp = self.timestamp(&timestamp, place)?;

@@ -165,6 +165,9 @@ pub struct TimestampConfig {
     /// The extracted value that names the zone as IANA does, instead of `location`, which counts where
     /// there is none or an unknown one; only for layouts. Promtail has no such key.
     pub location_source: Option<String>,
+    /// The year of a time without one: `nearest` (the default) to that of reading, or `past`, the last one
+    /// with which the time is not in the future. Promtail has no such key.
+    pub year: Option<String>,
     /// `fudge` (the default) or `skip`.
     pub action_on_failure: Option<String>,
 }

@@ -64,6 +64,7 @@ fn compile(format: &str, fallback_formats: Vec<String>, zone: Option<&str>) -> O
         fallback_formats,
         location: zone.map(str::to_owned),
         location_source: None,
+        year: None,
         action_on_failure: Some("skip".to_owned()),
     });
     pass::compile(&[regex, timestamp])

@@ -1,9 +1,8 @@
 //! Checking `scrape_configs`.
 
-use tailwater_stages::Stages;
-use tailwater_yaml::{Checker, KeyPath, Step};
+use tailwater_yaml::{Checker, KeyPath};
 
-use super::Notes;
+use super::{Notes, stages};
 use crate::load::Host;
 use crate::model::{Decompression, ScrapeConfig};
 use crate::relabel::{self, BadRule, Rule};
@@ -61,7 +60,7 @@ pub(super) fn check_all(
             check_globs(checker, &path, job, host);
         }
         check_files(checker, &path, job);
-        check_stages(checker, &path.key("pipeline_stages"), job);
+        stages::check(checker, &path.key("pipeline_stages"), &job.pipeline_stages);
         rules.push(check_rules(checker, &path.key("relabel_configs"), job));
     }
     rules
@@ -225,27 +224,6 @@ pub(crate) fn archive_of(raw: &Decompression) -> Option<Archive> {
         "bz2" => Some("bzip2"),
         _ => None,
     }
-}
-
-fn check_stages(checker: &mut Checker<'_>, path: &KeyPath, job: &ScrapeConfig) {
-    if let Err(error) = Stages::compile(&job.pipeline_stages) {
-        let message = checker.without_variables(error.problem());
-        let hint = checker.without_variables(error.hint());
-        checker.fail(&below(path, error.path()), message, hint);
-    }
-}
-
-/// Adds `[2].match.stages[0].regex` to a path.
-fn below(path: &KeyPath, inside: &str) -> KeyPath {
-    let mut path = path.clone();
-    for part in inside.split(['.', '[']).filter(|part| !part.is_empty()) {
-        let index = part.strip_suffix(']').and_then(|index| index.parse().ok());
-        path.0.push(match index {
-            Some(index) => Step::Index(index),
-            None => Step::Key(part.to_owned()),
-        });
-    }
-    path
 }
 
 fn check_rules(checker: &mut Checker<'_>, path: &KeyPath, job: &ScrapeConfig) -> Vec<Rule> {

@@ -285,6 +285,47 @@ fn an_unknown_stage_names_the_nearest() {
 }
 
 #[test]
+fn stages_and_keys_of_the_native_form_are_none_of_promtails() {
+    for (stage, column, message) in [
+        (
+            "{ truncate: { max_bytes: 1KiB } }",
+            23,
+            "`truncate` is no stage of Promtail's",
+        ),
+        ("{ level: {} }", 23, "`level` is no stage of Promtail's"),
+        (
+            "{ match: { selector: '{a=\"b\"}', stages: [{ level: {} }] } }",
+            64,
+            "`level` is no stage of Promtail's",
+        ),
+        (
+            "{ multiline: { firstline: a, heading: b } }",
+            50,
+            "`heading` is no key of Promtail's `multiline`",
+        ),
+        (
+            "{ timestamp: { source: a, format: RFC3339, location_source: b } }",
+            64,
+            "`location_source` is no key of Promtail's `timestamp`",
+        ),
+        (
+            "{ sampling: { rate: 0.5, keep: { level: warn } } }",
+            46,
+            "`keep` is no key of Promtail's `sampling`",
+        ),
+    ] {
+        job(
+            &format!("pipeline_stages: [{stage}]"),
+            &[
+                &format!("promtail.yaml:5:{column}:"),
+                message,
+                "tailwater convert",
+            ],
+        );
+    }
+}
+
+#[test]
 fn stages_inside_of_match_are_checked_too() {
     job(
         "pipeline_stages: [{ match: { selector: '{a=\"b\"}', stages: [{ regex: { expression: '[' } }] } }]",

@@ -89,6 +89,18 @@ pub(crate) struct Layout {
     pub(super) parts: Vec<Part>,
     /// Whether the layout says a year; if not, the year is that of the time of reading.
     pub(super) has_year: bool,
+    /// Which year it is otherwise.
+    pub(super) year: YearRule,
+}
+
+/// Which year a time is of that says none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum YearRule {
+    /// That of reading; at the turn of the year the nearer one, as Promtail has it.
+    #[default]
+    Nearest,
+    /// The last one with which the time is not later than a day after reading.
+    Past,
 }
 
 impl Layout {
@@ -114,7 +126,11 @@ impl Layout {
         }
         // As Promtail: by the text, not by the field.
         let has_year = layout.contains("06");
-        Self { parts, has_year }
+        Self {
+            parts,
+            has_year,
+            year: YearRule::default(),
+        }
     }
 
     /// Returns whether the layout has any field at all.

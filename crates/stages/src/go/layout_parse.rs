@@ -4,9 +4,13 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 use super::civil::{days_from_civil, days_in_month, is_leap, year_and_month};
-use super::layout::{Field, Layout, OffsetShape, Part};
+use super::layout::{Field, Layout, OffsetShape, Part, YearRule};
 
 const NS_PER_SECOND: i128 = 1_000_000_000;
+
+/// How far clocks and zones may differ: a line is not of a later time than that.
+const MAX_AHEAD_NS: u64 = 24 * 60 * 60 * 1_000_000_000;
+
 const MONTHS: [&str; 12] = [
     "January",
     "February",
@@ -361,19 +365,30 @@ impl Layout {
         if !rest.is_empty() {
             return None;
         }
-        let year = if self.has_year {
-            fields.year
-        } else {
-            year_beside(now, fields.month.unwrap_or(1))
-        };
-        let wall = fields.wall_seconds(year)?;
-        let seconds = match (fields.zone, zone) {
+        if self.has_year {
+            return fields.time(fields.year, zone);
+        }
+        let year = year_beside(now, fields.month.unwrap_or(1));
+        let time = fields.time(year, zone);
+        let is_ahead = |time: u64| time.saturating_sub(now) > MAX_AHEAD_NS;
+        if self.year == YearRule::Past && time.is_some_and(is_ahead) {
+            return fields.time(year - 1, zone);
+        }
+        time
+    }
+}
+
+impl Fields<'_> {
+    /// Nanoseconds since the epoch, in a year.
+    fn time(&self, year: i64, zone: Option<&TimeZone>) -> Option<u64> {
+        let wall = self.wall_seconds(year)?;
+        let seconds = match (self.zone, zone) {
             (Some(Zone::Offset(offset)), _) => wall - i64::from(offset),
             (Some(Zone::Name(name)), Some(zone)) => wall - named_offset(zone, name, wall),
             (Some(Zone::Name(_)) | None, None) => wall,
             (None, Some(zone)) => in_zone(zone, wall)?,
         };
-        let ns = i128::from(seconds) * NS_PER_SECOND + i128::from(fields.nanosecond);
+        let ns = i128::from(seconds) * NS_PER_SECOND + i128::from(self.nanosecond);
         u64::try_from(ns).ok()
     }
 }

@@ -3,7 +3,7 @@
 use jiff::tz::TimeZone;
 
 use super::civil::{days_from_civil, days_in_month};
-use super::layout::Layout;
+use super::layout::{Layout, YearRule};
 
 /// How a time is written.
 #[derive(Clone, Debug)]
@@ -49,6 +49,14 @@ impl TimeFormat {
             }
         };
         Some(Self::Layout(Layout::new(layout), None))
+    }
+
+    /// Says which year texts are of that say none.
+    pub(crate) fn set_year_rule(&mut self, rule: YearRule) {
+        match self {
+            Self::Unix | Self::UnixUnits(_) => {}
+            Self::Rfc3339(layout) | Self::Layout(layout, _) => layout.year = rule,
+        }
     }
 
     /// Returns whether what a text means depends on when it is read: it has no year.

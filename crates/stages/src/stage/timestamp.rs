@@ -8,6 +8,7 @@ use tailwater_record::{FileId, TimestampNs};
 use crate::TimestampConfig;
 use crate::draft::{Draft, Slot};
 use crate::error::Fault;
+use crate::go::layout::YearRule;
 use crate::go::time_format::TimeFormat;
 use crate::interner::{Mix, hash_of};
 use crate::program::Names;
@@ -46,6 +47,10 @@ impl Timestamp {
                 format!("fallback_formats[{index}]"),
             )?);
         }
+        let year = year_rule(config.year.as_deref())?;
+        formats
+            .iter_mut()
+            .for_each(|format| format.set_year_rule(year));
         let known = match config.action_on_failure.as_deref() {
             None | Some("fudge") => Some(KnownTimes::default()),
             Some("skip") => None,
@@ -164,6 +169,18 @@ impl Timestamp {
     pub(crate) fn hand_over(&mut self, from: FileId, to: FileId) {
         if let Some(known) = &mut self.known {
             known.hand_over(from, to);
+        }
+    }
+}
+
+fn year_rule(name: Option<&str>) -> Result<YearRule, (String, Fault)> {
+    match name {
+        None | Some("nearest") => Ok(YearRule::Nearest),
+        Some("past") => Ok(YearRule::Past),
+        Some(other) => {
+            let problem = format!("`{other}` does not say which year it is");
+            let hint = "write `nearest`, which is the default, or `past`";
+            Err(("year".into(), Fault::new(problem, hint)))
         }
     }
 }

@@ -122,6 +122,20 @@ fn a_layout_without_a_year_takes_that_of_reading() {
 }
 
 #[test]
+fn a_layout_without_a_year_may_be_kept_out_of_the_future() {
+    let read = |text: &str| time("format: 'Jan _2 15:04:05', location: UTC, year: past", text);
+    // Of the next day it may be the clock, or the zone.
+    for (text, expected) in [
+        ("Nov 22 09:59:59", "2026-11-22T09:59:59Z"),
+        ("Nov 22 10:00:01", "2025-11-22T10:00:01Z"),
+        ("Dec 31 01:02:03", "2025-12-31T01:02:03Z"),
+        ("Jan  1 01:02:03", "2026-01-01T01:02:03Z"),
+    ] {
+        assert_eq!(read(text), ns(expected), "{text}");
+    }
+}
+
+#[test]
 fn a_time_before_the_epoch_is_no_time() {
     assert_eq!(time("format: RFC3339", "1969-12-31T23:59:59Z"), NOW);
     assert_eq!(time("format: Unix", "-1"), NOW);
