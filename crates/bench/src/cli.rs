@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::measure::backfill::BackfillOptions;
 use crate::measure::drain::DrainOptions;
 use crate::measure::idle::IdleOptions;
 use crate::measure::latency::LatencyOptions;
@@ -66,6 +67,8 @@ pub(crate) enum Command {
     Spill(SpillOptions),
     /// CPU of draining logs through Promtail's stages, against draining them without
     Stages(StagesOptions),
+    /// Rate of shipping an archive once, against zcat and the limit program in a pipe
+    Backfill(BackfillOptions),
     /// All of the above with their defaults
     All,
     /// The limit program: send a file with the least work

@@ -45,7 +45,7 @@ use serde_json::json;
 use crate::bench::Bench;
 use crate::cli::{Cli, Command, CommonOptions};
 use crate::cpu::Placement;
-use crate::measure::{drain, idle, latency, many_files, new_file, spill, stages};
+use crate::measure::{backfill, drain, idle, latency, many_files, new_file, spill, stages};
 use crate::outcome::Outcome;
 
 const FAILED: u8 = 1;
@@ -83,6 +83,7 @@ fn run(cli: &Cli) -> anyhow::Result<u8> {
         Command::NewFile(options) => vec![Box::new(|bench| new_file::run(bench, options))],
         Command::Spill(options) => vec![Box::new(|bench| spill::run(bench, options))],
         Command::Stages(options) => vec![Box::new(|bench| stages::run(bench, options))],
+        Command::Backfill(options) => vec![Box::new(|bench| backfill::run(bench, options))],
         Command::All => all()?,
         Command::Limit {
             hold,
@@ -114,6 +115,7 @@ fn all() -> anyhow::Result<Vec<Measurement<'static>>> {
         "new-file",
         "spill",
         "stages",
+        "backfill",
     ] {
         let cli = Cli::try_parse_from(["tailwater-bench", name])
             .with_context(|| format!("cannot take the defaults of {name}"))?;
@@ -125,6 +127,7 @@ fn all() -> anyhow::Result<Vec<Measurement<'static>>> {
             Command::NewFile(options) => Box::new(move |bench| new_file::run(bench, &options)),
             Command::Spill(options) => Box::new(move |bench| spill::run(bench, &options)),
             Command::Stages(options) => Box::new(move |bench| stages::run(bench, &options)),
+            Command::Backfill(options) => Box::new(move |bench| backfill::run(bench, &options)),
             Command::All
             | Command::Limit { .. }
             | Command::Generate { .. }
@@ -244,7 +247,7 @@ mod tests {
 
     #[test]
     fn every_measurement_has_defaults() {
-        assert_eq!(all().unwrap().len(), 7);
+        assert_eq!(all().unwrap().len(), 8);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The measurements, one module each; every one returns an [`Outcome`](crate::outcome::Outcome).
 
+pub(crate) mod backfill;
 pub(crate) mod drain;
 pub(crate) mod idle;
 pub(crate) mod latency;

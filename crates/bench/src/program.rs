@@ -42,6 +42,8 @@ pub(crate) enum Stop {
     Terminate,
     /// The end of its standard input.
     CloseInput,
+    /// The end of its work.
+    OfItself,
 }
 
 /// A running program; killed when dropped.
@@ -65,7 +67,7 @@ impl Program {
         let output = create(&log)?;
         let errors = output.try_clone().context("cannot share a file")?;
         let input = match launch.stop {
-            Stop::Terminate => Stdio::null(),
+            Stop::Terminate | Stop::OfItself => Stdio::null(),
             Stop::CloseInput => Stdio::piped(),
         };
         let child = pinned(cpu)?
@@ -120,20 +122,26 @@ impl Program {
     pub(crate) fn stop(mut self) -> anyhow::Result<Option<String>> {
         match self.stop {
             Stop::CloseInput => drop(self.child.stdin.take()),
+            Stop::OfItself => {}
             Stop::Terminate => kill_process(Pid::from_child(&self.child), Signal::TERM)
                 .with_context(|| format!("cannot signal {}", self.name))?,
         }
-        let deadline = Deadline::after(STOP_LIMIT);
+        self.wait(STOP_LIMIT)
+    }
+
+    /// Waits until it has ended; `Some` says what was wrong with how it ended.
+    ///
+    /// # Errors
+    /// When it cannot be waited for.
+    pub(crate) fn wait(mut self, limit: Duration) -> anyhow::Result<Option<String>> {
+        let deadline = Deadline::after(limit);
         while !deadline.is_over() {
             if let Some(status) = self.child.try_wait().context("cannot wait for a program")? {
                 return Ok(fault(self.name, status));
             }
             wait(POLL);
         }
-        Ok(Some(format!(
-            "{} did not end within {STOP_LIMIT:?}",
-            self.name
-        )))
+        Ok(Some(format!("{} did not end within {limit:?}", self.name)))
     }
 }
 
