@@ -373,3 +373,83 @@ fn best(checks: &[Check], holds: impl Fn(usize, &Check) -> bool) -> Found {
     let best = holding.max_by_key(|(index, check)| (check.furthest(), std::cmp::Reverse(*index)));
     best.map_or(Found::None, |(index, _)| Found::Check(index))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(room: usize, offset: u64, text: &[u8]) -> Block {
+        let mut bytes = vec![0; room];
+        bytes.extend_from_slice(text);
+        Block {
+            first: room,
+            last: bytes.len(),
+            bytes,
+            offset,
+            ..Block::default()
+        }
+    }
+
+    #[test]
+    fn a_block_goes_on_with_what_is_left_of_the_one_before() {
+        let before = block(4, 10, b"one\ntwo\nth");
+        let mut next = block(4, 20, b"ree\n");
+        next.continue_from(&before, 18);
+        assert_eq!(next.offset, 18);
+        assert_eq!(next.end_offset(), 24);
+        assert_eq!(&next.bytes[next.first..next.last], b"three\n");
+    }
+
+    #[test]
+    fn more_than_there_is_room_for_is_kept_too() {
+        let before = block(2, 0, b"a long line");
+        let mut next = block(2, 11, b" ends\n");
+        next.continue_from(&before, 0);
+        assert_eq!(next.offset, 0);
+        assert_eq!(next.around(0), Some(b"a long line ends\n".as_slice()));
+    }
+
+    #[test]
+    fn an_offset_that_is_not_reached_has_no_bytes() {
+        let block = block(0, 5000, &[b'x'; 3000]);
+        assert_eq!(block.around(8001), None);
+        assert_eq!(block.around(8000).map(<[u8]>::len), Some(1024));
+        assert_eq!(block.around(6024).map(<[u8]>::len), Some(3000));
+        assert_eq!(block.around(6023), None, "its window lies before");
+    }
+
+    #[test]
+    fn a_place_is_looked_at_where_its_window_is() {
+        let text: Vec<u8> = (0..4000_u32).flat_map(u32::to_le_bytes).collect();
+        let place = |offset: usize| (offset as u64, Marker::of_tail(&text[..offset]));
+        let places = [place(100), place(7990), place(12_000)];
+        let first = block(1024, 0, &text[..8000]);
+        let mut second = block(1024, 8000, &text[8000..]);
+        second.continue_from(&first, first.end_offset() - 1024);
+        assert!(first.holds(&places) && second.holds(&places));
+        let wrong = (12_000, Marker::of_tail(b"else"));
+        assert!(first.holds(&[wrong]) && !second.holds(&[wrong]));
+        let wrong = (
+            7990,
+            Marker {
+                hash: 1,
+                ..places[1].1
+            },
+        );
+        assert!(
+            !first.holds(&[wrong]),
+            "where the next block has not all of its window"
+        );
+    }
+
+    #[test]
+    fn of_the_checks_that_hold_the_one_that_goes_furthest_is_it() {
+        let check = |offset: u64| Check {
+            places: vec![(offset, Marker::default())],
+            from: offset,
+        };
+        let checks = [check(5), check(9), check(9), check(20)];
+        assert_eq!(best(&checks, |index, _| index != 3), Found::Check(1));
+        assert_eq!(best(&checks, |_, _| false), Found::None);
+    }
+}
