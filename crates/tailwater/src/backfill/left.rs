@@ -17,9 +17,10 @@ const AVOIDED_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) fn unread_lines(files: &[FileReport], stored: &Stored, roots: &AllowedRoots) -> u64 {
     let mut lines = 0_u64;
     for report in files {
-        let is_waiting = match report.state {
-            FileState::Waiting => true,
-            FileState::Reading => false,
+        // Of a file that is being read, more bytes may be taken than lines.
+        let (is_waiting, read) = match report.state {
+            FileState::Waiting => (true, 0),
+            FileState::Reading => (false, report.lines_read),
             FileState::Whole
             | FileState::Damaged(_)
             | FileState::Unreadable(_)
@@ -29,12 +30,12 @@ pub(super) fn unread_lines(files: &[FileReport], stored: &Stored, roots: &Allowe
             let start = if is_waiting {
                 waiting_at(&file, stored)
             } else {
-                report.decoded_bytes
+                report.resumed_at
             };
             content::count(&file, start..u64::MAX, &|| false)
         });
         match counted {
-            Ok(counted) => lines += counted.unwrap_or_default().lines,
+            Ok(counted) => lines += counted.unwrap_or_default().lines.saturating_sub(read),
             Err(error) => {
                 let path = crate::check::printable(&report.path);
                 tracing::error!(path, %error, "cannot count the lines that are left");
