@@ -78,7 +78,7 @@ fn select(arguments: &BackfillArguments, setup: &mut Setup) -> Result<Selection,
         return find::of_source(&patterns.ok_or_else(none)?);
     }
     let (selection, patterns) = find::named(&arguments.globs)?;
-    setup.set_patterns(patterns);
+    setup.set_patterns(&patterns);
     Ok(selection)
 }
 

@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tailwater_testkit::agent::BINARY_VARIABLE;
-use tailwater_testkit::fault_sink::{FaultSink, Keep};
+use tailwater_testkit::fault_sink::{FaultSink, Keep, SinkState};
 use tailwater_testkit::logrotate::{Logrotate, Rule};
 use tailwater_testkit::oracle::Verdict;
 use tailwater_testkit::random::Random;
@@ -35,9 +35,9 @@ fn number(name: &str) -> u64 {
         .unwrap_or_else(|_| panic!("{name} is no number: {text}"))
 }
 
+#[expect(clippy::print_stderr, reason = "what a campaign finds is printed")]
 fn say(text: &str) {
-    use std::io::Write as _;
-    writeln!(std::io::stderr(), "{text}").unwrap();
+    eprintln!("{text}");
 }
 
 /// Two logs: one that logrotate rotates and compresses, and one that pigz packs.
@@ -211,7 +211,7 @@ fn gigabytes_of_archives_are_delivered_once_whatever_happens() {
     );
     let verdict = sink.inspect(|state| Verdict::new(&logs.written, state));
     verdict.assert_exact_without_repeats();
-    let repeats = sink.inspect(|state| state.committed_entries()) - logs.lines();
+    let repeats = sink.inspect(SinkState::committed_entries) - logs.lines();
     say(&format!(
         "killed {killed} of {kills} times: each line once but for {repeats} equal (stream, timestamp, line), exit 0"
     ));

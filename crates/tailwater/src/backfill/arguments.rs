@@ -8,6 +8,10 @@ use std::time::Duration;
 use super::moment::{self, Moment};
 
 /// Arguments of `backfill`.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line, and none says anything about another"
+)]
 #[derive(Debug, clap::Args)]
 pub struct BackfillArguments {
     /// Files and globs: live, rotated and compressed ones in any order. Without any, the files of the source,

@@ -88,7 +88,7 @@ impl Setup {
     }
 
     /// The files of the source are those that match.
-    pub(super) fn set_patterns(&mut self, patterns: Patterns) {
+    pub(super) fn set_patterns(&mut self, patterns: &Patterns) {
         for source in &mut self.config.engine.sources {
             source.patterns = patterns.clone();
         }

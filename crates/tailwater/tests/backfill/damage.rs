@@ -71,7 +71,7 @@ fn an_archive_whose_checksum_is_wrong_is_delivered_and_told_of() {
 fn what_follows_an_archive_and_is_none_is_told_of() {
     let rig = Rig::new();
     let written = damaged(&rig, |bytes| {
-        bytes.extend_from_slice(b"garbage behind it\n")
+        bytes.extend_from_slice(b"garbage behind it\n");
     });
     assert_eq!(run(&rig, written, "trailing"), written.acked);
 }

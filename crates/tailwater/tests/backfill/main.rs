@@ -3,6 +3,7 @@
 //! Every test that sends ends with the oracle's verdict, the exit status and the report, whose books balance.
 #![expect(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     reason = "a test that cannot go on says so by panicking"
 )]
 

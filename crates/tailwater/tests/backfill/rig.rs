@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use tailwater_testkit::fault_sink::{FaultSink, Keep};
+use tailwater_testkit::fault_sink::{FaultSink, Keep, SinkState};
 use tailwater_testkit::oracle::Verdict;
 use tailwater_testkit::wait;
 use tailwater_testkit::writer::{LogWriter, WriterOptions, Written};
@@ -115,7 +115,7 @@ impl Rig {
     }
 
     pub(crate) fn stored(&self) -> u64 {
-        self.sink.inspect(|state| state.committed_entries())
+        self.sink.inspect(SinkState::committed_entries)
     }
 
     /// Returns the stored lines, as text, in the order of their times.
