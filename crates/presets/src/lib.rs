@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `summary` | what writes such lines, in one line |
 //! | `paths` | globs of where such a file usually stands; may be empty |
-//! | `begins` | an expression in RE2 syntax that the first line of an entry matches |
+//! | `begins` | an expression in RE2 syntax that the first lines of its entries match, and those of others do not |
 //! | `stages` | stages in the native form; the last key of the text |
 //!
 //! This crate holds the texts and reads none of them: who uses one knows stages. `samples/NAME` has lines of
