@@ -151,11 +151,8 @@ pub(crate) async fn keep(
     let mut rejected = Vec::new();
     let mut letters = Vec::new();
     for refused in refused {
-        let records = refused.piece.batch.records();
-        let first = refused.piece.first_record;
-        let indexes = first..first.saturating_add(records);
-        letters.push(letter(&refused, indexes.clone(), origins, taken, outlet));
-        rejected.extend(indexes.map(|record_index| Rejected {
+        letters.push(letter(&refused, origins, taken, outlet));
+        rejected.extend(refused.piece.indexes().map(|record_index| Rejected {
             record_index,
             reason: refused.reason,
         }));
@@ -168,19 +165,13 @@ pub(crate) async fn keep(
     rejected
 }
 
-fn letter(
-    refused: &Refused,
-    indexes: std::ops::Range<u32>,
-    origins: &[Origin],
-    taken: &Taken,
-    outlet: &Outlet,
-) -> Letter {
+fn letter(refused: &Refused, origins: &[Origin], taken: &Taken, outlet: &Outlet) -> Letter {
     let EncodedBatch {
         id, tenant, body, ..
     } = &refused.piece.batch;
     let mut spans = Vec::new();
     let mut record_ends = Vec::new();
-    for index in indexes {
+    for index in refused.piece.indexes() {
         let Some((origin, span)) = record_at(origins, &taken.batch.record_ends, index) else {
             continue;
         };

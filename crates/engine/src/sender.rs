@@ -1,15 +1,18 @@
 //! Delivering the batches of one lane, on the async runtime.
 //!
 //! Batches leave in order, several may be unanswered at once. While one is being retried no further
-//! batch leaves. A batch that is refused is halved until the offending record is alone.
+//! batch leaves. Of a batch that is refused the records are taken out that the backend names; where it
+//! names none, it is halved until the offending record is alone.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tailwater_failpoint::failpoint;
 use tailwater_record::EncodedBatch;
-use tailwater_sink::{Backoff, DeliverError, Ignored};
+use tailwater_sink::{Backoff, DeliverError, Ignored, SplitError};
 
 use crate::config::GIVEN_UP;
 use crate::desk::{Desk, GivenUp, Lost};
@@ -65,11 +68,47 @@ async fn deliver_and_resolve(taken: Taken, outlet: &Outlet, desk: &Desk) {
     outlet.changed.notify_waiters();
 }
 
-/// A run of a batch's records, sent by itself.
-#[derive(Debug)]
+/// Times that records of a batch are taken out by what its backend says of them. Each is a request, and what
+/// a backend takes by its age changes while it is asked.
+const MAX_CUTS: u32 = 64;
+
+/// Some of a batch's records, sent by themselves.
+#[derive(Clone, Debug)]
 pub(crate) struct Piece {
     pub(crate) batch: EncodedBatch,
-    pub(crate) first_record: u32,
+    /// Which they are, in runs: indexes of the batch, rising.
+    records: Vec<Range<u32>>,
+}
+
+impl Piece {
+    /// Returns the indexes of its records in the batch, rising.
+    pub(crate) fn indexes(&self) -> impl Iterator<Item = u32> {
+        self.records.iter().cloned().flatten()
+    }
+
+    /// Returns the records that are chosen by their places in this piece, with a body that holds them.
+    fn part(&self, body: Bytes, chosen: impl Fn(u32) -> bool) -> Self {
+        let mut records: Vec<Range<u32>> = Vec::new();
+        let mut record_ends = Vec::new();
+        let all = self.indexes().zip(&self.batch.record_ends);
+        for ((index, end), _) in all.zip(0..).filter(|(_, place)| chosen(*place)) {
+            record_ends.push(*end);
+            match records.last_mut() {
+                Some(run) if run.end == index => run.end += 1,
+                _ => records.push(index..index.saturating_add(1)),
+            }
+        }
+        Self {
+            batch: EncodedBatch {
+                id: self.batch.id,
+                body,
+                tenant: self.batch.tenant.clone(),
+                spans: Vec::new(),
+                record_ends,
+            },
+            records,
+        }
+    }
 }
 
 /// Records that were refused for good.
@@ -95,6 +134,7 @@ enum Sent {
     Refused {
         reason: &'static str,
         ignored: Option<Ignored>,
+        records: Vec<u32>,
     },
 }
 
@@ -115,27 +155,33 @@ async fn deliver_whole(batch: &EncodedBatch, outlet: &Outlet) -> Undelivered {
     let mut refused_in_all: Option<u64> = None;
     let mut pieces = vec![Piece {
         batch: batch.clone(),
-        first_record: 0,
+        records: std::iter::once(0..batch.records()).collect(),
     }];
+    let mut cuts_left = MAX_CUTS;
     while let Some(piece) = pieces.pop() {
         if refused_in_all.is_some_and(|in_all| refused_records >= in_all) {
-            break;
+            // Stored with the others, when it was first sent.
+            let sent = &piece.batch;
+            outlet.tally.change(sent, |counts| counts.send(sent));
+            continue;
         }
-        let (reason, ignored) = match send_until_answered(&piece.batch, outlet).await {
+        let (reason, ignored, named) = match send_until_answered(&piece.batch, outlet).await {
             Sent::Delivered => {
                 let sent = &piece.batch;
                 outlet.tally.change(sent, |counts| counts.send(sent));
                 continue;
             }
             Sent::GivenUp { reason } => {
-                let end = piece.first_record.saturating_add(piece.batch.records());
-                undelivered.given_up.push(GivenUp {
-                    records: piece.first_record..end,
-                    reason,
-                });
+                let runs = piece.records.into_iter();
+                let given_up = runs.map(|records| GivenUp { records, reason });
+                undelivered.given_up.extend(given_up);
                 continue;
             }
-            Sent::Refused { reason, ignored } => (reason, ignored),
+            Sent::Refused {
+                reason,
+                ignored,
+                records,
+            } => (reason, ignored, records),
         };
         let records = piece.batch.records();
         let is_all_refused = ignored.is_some_and(|ignored| {
@@ -147,17 +193,30 @@ async fn deliver_whole(batch: &EncodedBatch, outlet: &Outlet) -> Undelivered {
                 .filter(|ignored| ignored.out_of == u64::from(records) && ignored.ignored > 0)
                 .map(|ignored| ignored.ignored);
         }
-        match halve(&piece, outlet) {
-            Some((first, second)) if !is_all_refused => pieces.extend([second, first]),
-            _ => {
-                refused_records += u64::from(records);
-                let lost = &piece.batch;
-                outlet
-                    .tally
-                    .change(lost, |counts| counts.lose(lost, GIVEN_UP));
-                undelivered.refused.push(Refused { piece, reason });
-            }
-        }
+        let named = Some(named).filter(|named| !named.is_empty() && cuts_left > 0);
+        let refused =
+            if let Some((refused, rest)) = named.and_then(|named| cut(&piece, &named, outlet)) {
+                cuts_left -= 1;
+                pieces.extend(rest);
+                refused
+            } else {
+                match halve(&piece, outlet) {
+                    Some((first, second)) if !is_all_refused => {
+                        pieces.extend([second, first]);
+                        continue;
+                    }
+                    _ => piece,
+                }
+            };
+        let lost = &refused.batch;
+        refused_records += u64::from(lost.records());
+        outlet
+            .tally
+            .change(lost, |counts| counts.lose(lost, GIVEN_UP));
+        undelivered.refused.push(Refused {
+            piece: refused,
+            reason,
+        });
     }
     undelivered
 }
@@ -173,14 +232,20 @@ async fn send_until_answered(batch: &EncodedBatch, outlet: &Outlet) -> Sent {
                 reason,
                 detail,
                 ignored,
+                records,
             }) => {
                 tracing::debug!(
                     sink = &*outlet.name,
                     reason,
                     detail,
+                    named_records = records.len(),
                     "batch refused, looking for the record"
                 );
-                return Sent::Refused { reason, ignored };
+                return Sent::Refused {
+                    reason,
+                    ignored,
+                    records,
+                };
             }
             Err(DeliverError::Retryable {
                 reason,
@@ -213,33 +278,42 @@ fn halve(piece: &Piece, outlet: &Outlet) -> Option<(Piece, Piece)> {
     let (first, second) = match outlet.deliver.split(&piece.batch.body, at) {
         Ok(halves) => halves,
         Err(error) => {
-            tracing::error!(
-                sink = &*outlet.name,
-                error = &error as &dyn std::error::Error,
-                "cannot split a refused batch"
-            );
+            say_uncut(outlet, &error);
             return None;
         }
     };
     outlet.counts.splits.fetch_add(1, Ordering::Relaxed);
-    let (first_ends, second_ends) = piece
-        .batch
-        .record_ends
-        .split_at_checked(usize::try_from(at).ok()?)?;
-    let part = |body, record_ends: &[u32], first_record| Piece {
-        batch: EncodedBatch {
-            id: piece.batch.id,
-            body,
-            tenant: piece.batch.tenant.clone(),
-            spans: Vec::new(),
-            record_ends: record_ends.to_vec(),
-        },
-        first_record,
-    };
     Some((
-        part(first, first_ends, piece.first_record),
-        part(second, second_ends, piece.first_record.saturating_add(at)),
+        piece.part(first, |place| place < at),
+        piece.part(second, |place| place >= at),
     ))
+}
+
+/// Takes the records out of a piece that its backend has named, by their places in it; returns them, and
+/// the others if there are any. `None` where its body cannot be cut.
+fn cut(piece: &Piece, named: &[u32], outlet: &Outlet) -> Option<(Piece, Option<Piece>)> {
+    let is_named = |place: u32| named.binary_search(&place).is_ok();
+    let retain = |keep: &mut dyn FnMut(u32) -> bool| {
+        let retained = outlet.deliver.retain(&piece.batch.body, keep);
+        retained.inspect_err(|error| say_uncut(outlet, error)).ok()
+    };
+    let refused = retain(&mut |place| is_named(place))??;
+    let rest = retain(&mut |place| !is_named(place))?;
+    if rest.is_some() {
+        outlet.counts.splits.fetch_add(1, Ordering::Relaxed);
+    }
+    Some((
+        piece.part(refused, is_named),
+        rest.map(|rest| piece.part(rest, |place| !is_named(place))),
+    ))
+}
+
+fn say_uncut(outlet: &Outlet, error: &SplitError) {
+    tracing::error!(
+        sink = &*outlet.name,
+        error = error as &dyn std::error::Error,
+        "cannot split a refused batch"
+    );
 }
 
 /// A seed that differs between hosts, sinks and batches.

@@ -42,7 +42,8 @@ pub enum DeliverError {
         /// When the backend asked to be called again.
         retry_after: Option<Duration>,
     },
-    /// The same bytes will be refused again: split them, or count the record where it is alone.
+    /// The same bytes will be refused again: take out the records that are named, or split them, or count
+    /// the record where it is alone.
     #[error("delivery refused ({reason}): {detail}")]
     Refused {
         /// Why, as a metric label: `invalid`, `too_large`, `too_old`, ….
@@ -51,6 +52,9 @@ pub enum DeliverError {
         detail: String,
         /// How many records were refused, where the backend says so and has stored the others.
         ignored: Option<Ignored>,
+        /// Which records were refused for this reason, where the backend says so: indexes of the batch,
+        /// rising; empty where it does not. There may be others.
+        records: Vec<u32>,
     },
 }
 

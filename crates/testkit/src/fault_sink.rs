@@ -15,6 +15,7 @@ mod script;
 mod serve;
 mod state;
 mod tally;
+mod times;
 mod wording;
 
 use std::net::{SocketAddr, TcpListener};
@@ -28,6 +29,7 @@ use tokio::sync::oneshot;
 pub use script::{Answer, Commit, Mode, Poison, Rules, Script, Stored};
 pub use state::{Entry, Given, Keep, Request, SinkState};
 pub use tally::{Copies, FileTally, Tally};
+pub use times::Times;
 
 /// A running fault sink; stopped when it is dropped.
 #[derive(Debug)]
@@ -55,6 +57,8 @@ struct Shared {
 struct Inner {
     script: Script,
     state: SinkState,
+    /// What [`Rules::times`] goes by.
+    newest: times::Newest,
 }
 
 impl Shared {
@@ -82,6 +86,7 @@ impl FaultSink {
             inner: Mutex::new(Inner {
                 script: Script::default(),
                 state: SinkState::new(keep),
+                newest: times::Newest::default(),
             }),
             changed: Condvar::new(),
         });

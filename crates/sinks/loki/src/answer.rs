@@ -125,12 +125,14 @@ pub(crate) fn judge(answer: &Answer, records: u32) -> Result<Delivered, DeliverE
                 reason: complaint.map_or("invalid", |complaint| complaint.reason),
                 detail: detail(answer, complaint.map_or(&[], |found| found.figures), &text),
                 ignored: ignored(&text).filter(|ignored| ignored.out_of == u64::from(records)),
+                records: Vec::new(),
             })
         }
         413 => Err(DeliverError::Refused {
             reason: TOO_LARGE.reason,
             detail: detail(answer, TOO_LARGE.figures, &text),
             ignored: None,
+            records: Vec::new(),
         }),
         429 => {
             let limit = find(LIMITS, &text);

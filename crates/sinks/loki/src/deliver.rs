@@ -60,7 +60,34 @@ impl LokiDeliver {
         {
             credentials.distrust();
         }
-        judge(&answer, batch.records())
+        let judged = judge(&answer, batch.records());
+        if let Err(DeliverError::Refused {
+            reason,
+            detail,
+            ignored,
+            ..
+        }) = judged
+        {
+            let records = self.expired(batch, &answer, reason);
+            return Err(DeliverError::Refused {
+                reason,
+                detail,
+                ignored,
+                records,
+            });
+        }
+        judged
+    }
+
+    /// Finds the records that an answer refuses for their time.
+    fn expired(&self, batch: &EncodedBatch, answer: &Answer, reason: &str) -> Vec<u32> {
+        let text = String::from_utf8_lossy(&answer.body);
+        let is_whole = answer.body.len() < MAX_ANSWER_BYTES;
+        let expired = crate::expired::read(reason, &text, is_whole);
+        let found =
+            expired.map(|expired| expired.find(&batch.body, |body, each| self.decode(body, each)));
+        // A body that cannot be read cannot be split either: that is said where it is tried.
+        found.and_then(Result::ok).unwrap_or_default()
     }
 
     async fn headers_of(&self, batch: &EncodedBatch) -> Result<HeaderMap, DeliverError> {

@@ -13,6 +13,7 @@ mod answer;
 mod credentials;
 pub mod decode;
 mod deliver;
+mod expired;
 mod json;
 mod labels;
 mod protobuf;

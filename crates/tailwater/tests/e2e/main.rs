@@ -13,6 +13,7 @@ mod faults;
 mod files;
 mod import;
 mod nginx;
+mod old_lines;
 mod reload;
 mod rig;
 mod rotation;

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use super::times::Times;
+
 /// What the sink does with requests, in the order in which it asks: rules, queue, fallback.
 #[derive(Clone, Debug, Default)]
 pub struct Script {
@@ -32,6 +34,8 @@ pub struct Rules {
     pub max_body_bytes: Option<usize>,
     /// Requests that hold a line with these bytes are answered 400.
     pub poison: Option<Poison>,
+    /// Entries are taken by their times, as Loki does it; the others are refused with 400.
+    pub times: Option<Times>,
     /// Requests for these tenants are answered in a mode of their own.
     pub tenants: BTreeMap<String, Mode>,
 }

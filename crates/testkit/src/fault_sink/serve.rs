@@ -12,6 +12,7 @@ use super::http::{self, HttpRequest};
 use super::loki::{self, Push};
 use super::script::{Answer, Commit, Mode, Stored};
 use super::state::{Given, Request};
+use super::times::Times;
 use super::{Inner, Shared, wording};
 
 /// Serves until it is told to stop; every connection ends with the runtime.
@@ -184,8 +185,25 @@ fn decide_push(
             }
             decision
         }
-        None => follow(inner.script.next_mode(), pushes),
+        None => match rules.times {
+            Some(times) => sift(times, tenant(request), pushes, inner),
+            None => follow(inner.script.next_mode(), pushes),
+        },
     }
+}
+
+/// Stores what Loki takes by its time, where the mode stores anything at all.
+fn sift(times: Times, tenant: &str, pushes: Vec<Push>, inner: &mut Inner) -> Decision {
+    let entries = pushes.len();
+    let mut decision = follow(inner.script.next_mode(), pushes);
+    let pushes = std::mem::take(&mut decision.commit);
+    let (stored, said) = times.sift(pushes, tenant, &mut inner.newest);
+    decision.commit = stored;
+    decision.entries = entries;
+    if let Some(said) = said.filter(|_| given(&decision.reply.answer).is_acknowledgment()) {
+        decision.reply = Reply::status(400, said);
+    }
+    decision
 }
 
 fn follow(mode: Mode, pushes: Vec<Push>) -> Decision {
