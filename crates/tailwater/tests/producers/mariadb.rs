@@ -37,7 +37,7 @@ SELECT SLEEP(0.03);
 
 /// What the server has written of the same queries to a table.
 const BOOKS: &str = "SET SESSION long_query_time = 1000;
-SELECT UNIX_TIMESTAMP(start_time), REPLACE(TO_BASE64(sql_text), '\\n', '') FROM mysql.slow_log;
+SELECT UNIX_TIMESTAMP(start_time), HEX(sql_text) FROM mysql.slow_log;
 ";
 
 struct MariaDb {
@@ -129,20 +129,14 @@ fn book(row: &str) -> (i64, String) {
     (second.parse().unwrap(), decoded(text))
 }
 
-/// Base64 with padding.
-fn decoded(text: &str) -> String {
-    let digits = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let values = text.bytes().filter(|byte| *byte != b'=').map(|byte| {
-        let value = digits.iter().position(|digit| *digit == byte).unwrap();
-        u32::try_from(value).unwrap()
+/// Reads bytes as two digits each.
+fn decoded(digits: &str) -> String {
+    let digits: Vec<char> = digits.chars().collect();
+    let bytes = digits.chunks(2).map(|two| {
+        let two: String = two.iter().collect();
+        u8::from_str_radix(&two, 16).unwrap()
     });
-    let values: Vec<u32> = values.collect();
-    let mut bytes = Vec::new();
-    for four in values.chunks(4) {
-        let bits = four.iter().fold(0, |bits, value| bits << 6 | value) << (6 * (4 - four.len()));
-        bytes.extend_from_slice(&bits.to_be_bytes()[1..four.len()]);
-    }
-    String::from_utf8(bytes).unwrap()
+    String::from_utf8(bytes.collect()).unwrap()
 }
 
 fn check_slow(arrived: &[Arrived], books: &str, rig: &Rig) {

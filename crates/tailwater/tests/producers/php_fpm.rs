@@ -113,7 +113,8 @@ fn load(rig: &Rig, php: &PhpFpm, rounds: usize) {
 /// Compares entries with what the heads of their lines say, read in another way.
 fn check_times(arrived: &[Arrived], zone: &str) {
     for entry in arrived {
-        let (head, _) = entry.line[1..].split_once(']').unwrap();
+        let (head, _) = entry.line.split_once(']').unwrap();
+        let head = head.strip_prefix('[').unwrap();
         let time = head.strip_suffix(&format!(" {PHP_ZONE}")).unwrap_or(head);
         assert_eq!(
             entry.time,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use tailwater_testkit::agent::Agent;
-use tailwater_testkit::fault_sink::{Entry, FaultSink};
+use tailwater_testkit::fault_sink::{Entry, FaultSink, SinkState};
 use tailwater_testkit::metrics::books;
 use tailwater_testkit::wait;
 
@@ -146,7 +146,7 @@ impl Rig {
         let records = agent.metrics().unwrap();
         let records = records.sum("tailwater_acked_records_total", &[]);
         assert_eq!(format!("{records}"), format!("{read}"));
-        let stored = self.sink.inspect(|state| state.committed_entries());
+        let stored = self.sink.inspect(SinkState::committed_entries);
         assert_eq!(stored, read);
         let status = agent.sigterm(Duration::from_secs(15)).unwrap();
         assert!(status.success(), "{status}\n{}", agent.log());
