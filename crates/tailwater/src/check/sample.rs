@@ -190,7 +190,7 @@ impl Rules {
     }
 
     fn pass(&self, lines: &Lines, max_lines: usize, now: TimestampNs) -> Pass {
-        let lines = lines.lines.get(..max_lines).unwrap_or(&lines.lines);
+        let lines = lines.all.get(..max_lines).unwrap_or(&lines.all);
         pass::run(&self.stages, lines, &self.labels, now)
     }
 

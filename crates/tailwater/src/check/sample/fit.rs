@@ -53,7 +53,7 @@ fn of(preset: &'static Preset, lines: &Lines, now: TimestampNs) -> Option<Fit> {
     let entries = rules.pass(lines, MAX_LINES, now).entries;
     let fitting = entries
         .iter()
-        .filter(|entry| entry.timestamp.is_some() && does_begin(entry, &lines.lines, begins));
+        .filter(|entry| entry.timestamp.is_some() && does_begin(entry, &lines.all, begins));
     Some(Fit {
         preset,
         fitting: fitting.count(),

@@ -23,7 +23,7 @@ pub(super) struct Line {
 /// The first lines of a file.
 #[derive(Debug)]
 pub(super) struct Lines {
-    pub(super) lines: Vec<Line>,
+    pub(super) all: Vec<Line>,
     /// Bytes of the file that they are of, decoded.
     pub(super) bytes: u64,
     /// Whether the file goes on.
@@ -51,12 +51,12 @@ fn lines_of(head: Head, frame: &FrameConfig) -> io::Result<Lines> {
         end,
     } = head;
     let is_cut = end == HeadEnd::Cut;
-    let mut state = FrameState::default();
+    let mut place = FrameState::default();
     let (mut scratch, mut stats) = (Vec::new(), FrameStats::default());
     let mut framer = Framer::new(
         frame,
         frame.encoding.resolve(&bytes),
-        &mut state,
+        &mut place,
         &bytes,
         0,
         if is_cut {
@@ -67,15 +67,15 @@ fn lines_of(head: Head, frame: &FrameConfig) -> io::Result<Lines> {
         &mut scratch,
         &mut stats,
     );
-    let mut lines = Vec::new();
+    let mut all = Vec::new();
     while let Some(framed) = framer.next() {
-        lines.push(Line {
+        all.push(Line {
             span: framed.span,
             text: framed.line.to_vec(),
         });
     }
     Ok(Lines {
-        lines,
+        all,
         bytes: u64::try_from(bytes.len()).map_err(io::Error::other)?,
         is_cut,
         compression,

@@ -165,10 +165,10 @@ pub(super) fn summarize(
     let has_time = count(&|entry| entry.timestamp.is_some());
     let has_level = count(&|entry| entry.severity.is_some());
     let fits_nothing = count(&|entry| match begins {
-        Some(begins) => !fit::does_begin(entry, &lines.lines, begins),
+        Some(begins) => !fit::does_begin(entry, &lines.all, begins),
         None => entry.timestamp.is_none() && entry.severity.is_none(),
     });
-    let (line_count, entry_count) = (lines.lines.len(), entries.len());
+    let (line_count, entry_count) = (lines.all.len(), entries.len());
     writeln!(
         out,
         "of {} {}: {} {}",
