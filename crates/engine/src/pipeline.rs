@@ -301,6 +301,9 @@ impl Pipeline {
                 Turn::Blocked => is_ready_again = true,
             }
         }
+        if is_ready_again && bytes == 0 {
+            self.tailer.learn_head(id, now().instant);
+        }
         if let Some(file) = self.tailer.file_mut(id)
             && file.identity_changed
             && let Some(cursor) = file.cursors.first()

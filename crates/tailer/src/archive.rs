@@ -134,6 +134,21 @@ impl Compression {
         all.any(|compression| name.ends_with(compression.ending().as_bytes()))
     }
 
+    /// Returns whether a name says that its file is an archive, or the beginning of one that is still
+    /// written: `app.log.1.gz.part`, also `app.log.gz-20261121`.
+    pub(crate) fn is_named_in(name: &OsStr) -> bool {
+        let name = name.as_encoded_bytes();
+        Self::DETECTABLE.into_iter().any(|format| {
+            let ending = format.ending().as_bytes();
+            let mut places = memchr::memmem::find_iter(name, ending);
+            places.any(|at| {
+                let rest = name.get(at.saturating_add(ending.len())..);
+                let next = rest.and_then(|rest| rest.first());
+                next.is_none_or(|byte| !byte.is_ascii_alphanumeric())
+            })
+        })
+    }
+
     /// Returns a name without the ending of an archive whose format can be told.
     pub(crate) fn bare_name(name: &OsStr) -> &OsStr {
         let bytes = name.as_encoded_bytes();

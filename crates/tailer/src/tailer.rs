@@ -406,9 +406,23 @@ impl<R> Tailer<R> {
         now: Instant,
     ) -> Step<'b> {
         if self.is_gated(id, cursor) || !self.has_decoder(id, cursor, now) {
+            self.learn_head(id, now);
             return Step::Gated;
         }
         self.read_again(id, cursor, buffer, now)
+    }
+
+    /// Lets the fingerprint of a file grow that waits for its turn, so that it is known again whatever
+    /// becomes of it before it is read.
+    pub fn learn_head(&mut self, id: TailId, now: Instant) {
+        let is_growing = |file: &TailedFile<R>| file.identity.fingerprint.is_growing();
+        if self.files.get(&id).is_some_and(|file| is_growing(file)) {
+            // Where it cannot be opened now, it is learnt when it is read.
+            drop(self.ensure_open(id, now));
+            if let Some(file) = self.files.get_mut(&id) {
+                file.grow_head();
+            }
+        }
     }
 
     /// Returns whether the bytes before an offset of a file are those that a marker was taken of.

@@ -230,7 +230,7 @@ pub(super) enum Form {
 impl Form {
     /// Tells it by the first bytes of a file, and by its name where no source says that it reads archives.
     fn of(head: &[u8], rules: Option<ArchiveRules>, name: &OsStr) -> Self {
-        let has_name = Compression::is_archive_name(name);
+        let has_name = Compression::is_named_in(name);
         if let Some(compression) = rules.and_then(|rules| rules.compression) {
             return Self::Archive(compression);
         }

@@ -25,7 +25,7 @@ use super::generations::{Age, is_rotated_name};
 use crate::archive::{Compression, Likeness, compare, sample};
 use crate::directory::{Kind, TailId};
 use crate::file::TailedFile;
-use crate::open::{OpenedLog, open_log};
+use crate::open::{OpenError, OpenedLog, open_log};
 use crate::tailer::{KnownFile, Matched, Now};
 use crate::watch::DirId;
 
@@ -144,10 +144,31 @@ impl<R> crate::Tailer<R> {
             let (name, _) = names.find(|(_, entry)| {
                 entry.inode == inode && entry.kind == Kind::File && entry.file.is_none()
             })?;
-            Some(name.clone())
+            Some((name.clone(), inode))
         });
-        let name = named.or_else(|| Some(self.find_repacked(tail, id)?.name));
+        if let Some((name, inode)) = &named
+            && self.has_moved_on(id, name, *inode)
+        {
+            // The next listing tells its name.
+            if let Some(dir) = self.dirs.get_mut(&id) {
+                dir.is_dirty = true;
+            }
+            return true;
+        }
+        let name = named.map(|(name, _)| name);
+        let name = name.or_else(|| Some(self.find_repacked(tail, id)?.name));
         name.is_some_and(|name| self.move_to(tail, id, &name, now))
+    }
+
+    /// Returns whether a name has gone to another file since its directory was listed, or is gone.
+    fn has_moved_on(&self, id: DirId, name: &OsStr, inode: u64) -> bool {
+        let path = self.dirs.get(&id).map(|dir| dir.path.join(name));
+        let found = path.map(|path| open_log(&path, &self.allowed_roots));
+        match found {
+            Some(Ok(opened)) => opened.inode != inode,
+            Some(Err(OpenError::NotFound { .. })) => true,
+            Some(Err(_)) | None => false,
+        }
     }
 
     /// Finds the file of a directory that holds the content of one that has no name.
@@ -276,7 +297,7 @@ impl<R> crate::Tailer<R> {
         let is_told = matched
             .archive
             .is_some_and(|rules| rules.compression.is_some());
-        let is_by_magic = matched.archive.is_some() || Compression::is_archive_name(name);
+        let is_by_magic = matched.archive.is_some() || Compression::is_named_in(name);
         if is_told || !(is_by_magic || self.is_name_of_an_archive(id, name)) {
             return Standing::New;
         }
@@ -340,15 +361,7 @@ impl<R> crate::Tailer<R> {
             })
             .collect();
         for tail in young {
-            self.learn_head_of(tail, now);
-        }
-    }
-
-    fn learn_head_of(&mut self, tail: TailId, now: Now) {
-        // Where it cannot be opened, what is known of it has to do.
-        drop(self.ensure_open(tail, now.instant));
-        if let Some(file) = self.files.get_mut(&tail) {
-            file.grow_head();
+            self.learn_head(tail, now.instant);
         }
     }
 

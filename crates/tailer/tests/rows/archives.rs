@@ -388,6 +388,8 @@ fn without_a_word_in_the_source_name_and_first_bytes_say_together_what_is_an_arc
         let name = format!("a.log{}", compression.ending());
         host.append(&name, pack(compression, format!("{name}\n").as_bytes()));
     }
+    // As programs name them that rename a file once it is whole.
+    host.append("c.log.gz.part", pack(Compression::Gzip, b"in parts\n"));
     let bare = pack(Compression::Gzip, b"packed under another name\n");
     host.append("a.bin", &bare);
     host.append("b.log.gz", "plain\n");
@@ -398,6 +400,7 @@ fn without_a_word_in_the_source_name_and_first_bytes_say_together_what_is_an_arc
             assert_eq!(host.lines_of(&name), [name]);
         }
         assert_eq!(host.lines_of("b.log.gz"), ["plain"]);
+        assert_eq!(host.lines_of("c.log.gz.part"), ["in parts"]);
         assert_ne!(host.lines_of("a.bin"), ["packed under another name"]);
         assert_eq!(host.damages, []);
         host.restart();

@@ -328,6 +328,8 @@ impl Host {
             return (false, 0);
         };
         if self.blocked.contains(&sink) {
+            tailer.learn_head(id, now.instant);
+            self.memory.learn_identity(tailer.file_mut(id).unwrap());
             return (true, 0);
         }
         let mut buffer = std::mem::replace(&mut self.buffer, ReadBuffer::empty());
@@ -347,7 +349,11 @@ impl Host {
                 self.memory.set_position(file, index, now.unix_ns);
                 (false, 0)
             }
-            Step::AtEnd | Step::Gated => (false, 0),
+            Step::AtEnd | Step::Gated => {
+                let file = tailer.file_mut(id).unwrap();
+                self.memory.learn_identity(file);
+                (false, 0)
+            }
             Step::Failed(_) => {
                 tailer.retry_later(id);
                 (false, 0)

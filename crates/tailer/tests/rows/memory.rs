@@ -100,6 +100,13 @@ impl Memory {
         }
     }
 
+    /// Takes over who a file is that was not read.
+    pub(crate) fn learn_identity(&mut self, file: &TailedFile<()>) {
+        if let Some(stored) = self.stored_mut(file) {
+            stored.identity = file.identity;
+        }
+    }
+
     pub(crate) fn set_position(&mut self, file: &TailedFile<()>, index: usize, now_ns: u64) {
         let cursor = file.cursors.get(index).unwrap();
         let position = (cursor.offset, cursor.marker, cursor.frame);

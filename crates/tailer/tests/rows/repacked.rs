@@ -381,3 +381,125 @@ fn a_file_that_is_gone_takes_no_others_archive() {
     host.settle();
     assert_eq!(host.lines().len(), 101);
 }
+
+/// What rotation has made of the files of one name, the youngest first.
+struct Rotation {
+    names: Vec<String>,
+    next_line: u64,
+    random: u64,
+}
+
+impl Rotation {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random % bound
+    }
+
+    fn write(&mut self, host: &Host) {
+        let lines = self.below(60) + 1;
+        host.append("app.log", numbered(self.next_line..self.next_line + lines));
+        self.next_line += lines;
+    }
+
+    fn rotate(&mut self, host: &Host) {
+        // The oldest first, so that no name is taken twice.
+        for (index, name) in self.names.iter_mut().enumerate().rev() {
+            let format = Compression::detect(&std::fs::read(host.path(name)).unwrap());
+            let ending = format.map_or("", Compression::ending);
+            let renamed = format!("app.log.{}{ending}", index + 2);
+            host.rename(name, &renamed);
+            *name = renamed;
+        }
+        if host.path("app.log").exists() {
+            host.rename("app.log", "app.log.1");
+            self.names.insert(0, "app.log.1".into());
+        }
+        if self.below(2) == 0 {
+            host.append("app.log", "");
+        }
+    }
+
+    fn compress(&mut self, host: &mut Host, is_up: bool) {
+        if self.names.is_empty() {
+            return;
+        }
+        let count = self.names.len() as u64;
+        let index = usize::try_from(self.below(count)).unwrap();
+        let name = self.names.remove(index);
+        let format = OF_MEMBERS
+            .into_iter()
+            .nth(usize::try_from(self.below(4)).unwrap())
+            .unwrap();
+        let bytes = std::fs::read(host.path(&name)).unwrap();
+        if bytes.is_empty() || Compression::detect(&bytes).is_some() {
+            self.names.insert(index, name);
+            return;
+        }
+        let packed = format!("{name}{}", format.ending());
+        pack_beside(host, format, &name, &packed);
+        if is_up && self.below(2) == 0 {
+            host.turn();
+        }
+        host.remove(&name);
+        self.names.insert(index, packed);
+    }
+}
+
+/// Whatever order things happen in: what the agent sees while it runs, and everything while it does not.
+#[test]
+fn rotations_compressions_and_restarts_of_any_order_lose_and_repeat_nothing() {
+    for seed in 1..40_u64 {
+        let mut host = host(if seed % 2 == 0 { "app.log" } else { "app.log*" });
+        let mut rotation = Rotation {
+            names: Vec::new(),
+            next_line: 0,
+            random: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15),
+        };
+        let mut is_up = true;
+        // Nothing is promised of files that no run has seen.
+        rotation.write(&host);
+        host.settle();
+        for _ in 0..60 {
+            match rotation.below(14) {
+                0..=4 => rotation.write(&host),
+                5..=6 => rotation.rotate(&host),
+                7..=8 => rotation.compress(&mut host, is_up),
+                9 if is_up => host.advance(Duration::from_secs(rotation.below(500))),
+                10 if is_up => host.settle(),
+                12 => {
+                    host.blocked = if host.blocked.is_empty() {
+                        vec![0]
+                    } else {
+                        Vec::new()
+                    };
+                }
+                _ => {
+                    if is_up {
+                        host.stop();
+                    } else {
+                        host.start();
+                    }
+                    is_up = !is_up;
+                }
+            }
+            if is_up {
+                host.turn();
+            }
+        }
+        if !is_up {
+            host.start();
+        }
+        host.blocked.clear();
+        for _ in 0..4 {
+            host.settle();
+        }
+        let expected = numbered(0..rotation.next_line);
+        host.restart();
+        host.settle();
+        // Those that were empty all the time are nobody's.
+        host.missing = 0;
+        assert_exact(&host, &expected, &format!("seed {seed}"));
+    }
+}
