@@ -75,7 +75,9 @@ pub(super) fn choose(
         }
         let followed = followed?;
         let opened = content::open(&file.path, roots).ok()?;
-        followed.position(&opened).map(|_| SkipReason::Followed)
+        followed
+            .is_followed(&opened)
+            .then_some(SkipReason::Followed)
     };
     let mut files = Vec::new();
     for file in selection.files {

@@ -65,11 +65,22 @@ pub(super) fn compare(one: &ListedFile, other: &ListedFile) -> io::Result<Relati
     }
 }
 
-/// Returns whether what a file decodes to has the bytes before an offset that a marker was taken of.
+/// How a file stands to an offset in another one's content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// It has the bytes before the offset, and nothing behind them.
+    Ends,
+    /// It has them, and goes on.
+    GoesOn,
+    /// It is shorter, or has others.
+    Misses,
+}
+
+/// Compares the bytes that a file has before an offset with those that a marker was taken of.
 ///
 /// # Errors
 /// Those of reading.
-pub(super) fn has_marker(file: &ListedFile, offset: u64, marker: Marker) -> io::Result<bool> {
+pub(super) fn reach(file: &ListedFile, offset: u64, marker: Marker) -> io::Result<Reach> {
     let window = u64::from(WINDOW_BYTES).min(offset);
     let mut pieces = Pieces::new(file.read_from(offset.saturating_sub(window)));
     let mut before: Vec<u8> = Vec::new();
@@ -78,15 +89,19 @@ pub(super) fn has_marker(file: &ListedFile, offset: u64, marker: Marker) -> io::
         let is_over = pieces.next()?;
         let left = usize::try_from(offset.saturating_sub(start)).unwrap_or(usize::MAX);
         let piece = pieces.piece();
-        let wanted = piece.get(..left).unwrap_or(piece);
-        before.extend_from_slice(wanted);
+        before.extend_from_slice(piece.get(..left).unwrap_or(piece));
         let surplus = before.len().saturating_sub(usize::from(WINDOW_BYTES));
         before.drain(..surplus);
         if left <= piece.len() {
-            return Ok(marker.matches_tail(&before));
+            let goes_on = left < piece.len() || (!is_over && pieces.has_more()?);
+            return Ok(match (marker.matches_tail(&before), goes_on) {
+                (false, _) => Reach::Misses,
+                (true, true) => Reach::GoesOn,
+                (true, false) => Reach::Ends,
+            });
         }
         if is_over {
-            return Ok(false);
+            return Ok(Reach::Misses);
         }
     }
 }
@@ -179,5 +194,97 @@ impl Pieces {
 
     fn piece(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn file(bytes: &[u8]) -> (tempfile::TempDir, ListedFile) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.log");
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .unwrap();
+        file.write_all(bytes).unwrap();
+        let roots = AllowedRoots::new([directory.path()]);
+        let opened = open(&path, &roots).unwrap();
+        (directory, opened)
+    }
+
+    #[test]
+    fn lines_are_counted_from_an_offset_to_another() {
+        let (_directory, file) = file(b"one\ntwo\nthree");
+        let count = |part| count(&file, part, &|| false).unwrap().unwrap();
+        assert_eq!(
+            count(0..u64::MAX),
+            Counted {
+                lines: 3,
+                bytes: 13
+            }
+        );
+        assert_eq!(count(4..u64::MAX), Counted { lines: 2, bytes: 9 });
+        assert_eq!(count(0..8), Counted { lines: 2, bytes: 8 });
+        assert_eq!(count(13..u64::MAX), Counted::default());
+        assert_eq!(count(u64::MAX..u64::MAX), Counted::default());
+    }
+
+    #[test]
+    fn counting_stops_where_it_is_late() {
+        let (_directory, file) = file(&vec![b'\n'; 3 * PIECE_BYTES]);
+        assert_eq!(super::count(&file, 0..u64::MAX, &|| true).unwrap(), None);
+    }
+
+    #[test]
+    fn contents_are_compared_also_where_they_fill_their_pieces() {
+        for len in [
+            0,
+            1,
+            PIECE_BYTES - 1,
+            PIECE_BYTES,
+            PIECE_BYTES + 1,
+            2 * PIECE_BYTES,
+        ] {
+            let bytes = vec![b'x'; len];
+            let (_one, equal) = file(&bytes);
+            let (_two, same) = file(&bytes);
+            let (_three, longer) = file(&[&bytes[..], b"x"].concat());
+            let (_four, other) = file(&[b"y", &bytes[..]].concat());
+            let compare = |one, other| compare(one, other).unwrap();
+            assert_eq!(compare(&equal, &same), Relation::Equal, "{len}");
+            assert_eq!(compare(&equal, &longer), Relation::FirstIsShorter, "{len}");
+            assert_eq!(compare(&longer, &equal), Relation::SecondIsShorter, "{len}");
+            if len > 0 {
+                assert_eq!(compare(&longer, &other), Relation::Different, "{len}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_reaches_an_offset_ends_there_or_misses_it() {
+        let bytes: Vec<u8> = (0..3000_u32).flat_map(u32::to_be_bytes).collect();
+        for end in [100, 1024, 5000, bytes.len()] {
+            let (_directory, file) = file(&bytes[..end]);
+            let reach = |offset: usize| {
+                let marker = Marker::of_tail(&bytes[..offset]);
+                super::reach(&file, offset as u64, marker).unwrap()
+            };
+            assert_eq!(reach(end), Reach::Ends, "{end}");
+            assert_eq!(reach(end - 50), Reach::GoesOn, "{end}");
+            let beyond = (end + 1).min(bytes.len());
+            let expected = if beyond == end {
+                Reach::Ends
+            } else {
+                Reach::Misses
+            };
+            assert_eq!(reach(beyond), expected, "{end}");
+            let other = super::reach(&file, end as u64, Marker::of_tail(b"other")).unwrap();
+            assert_eq!(other, Reach::Misses, "{end}");
+        }
     }
 }

@@ -4,9 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tailwater_position_store::{Position, PositionStore, StoredFile};
+use tailwater_record::WINDOW_BYTES;
 use tailwater_tailer::ListedFile;
 
-use super::content::has_marker;
+use super::content::{Reach, reach};
 use crate::exit::Failure;
 use crate::positions::stored_copy;
 
@@ -42,9 +43,24 @@ impl Stored {
 
     /// Returns how far the sink that is least far has a file; `None` where none of them has begun.
     pub(super) fn position(&self, file: &ListedFile) -> Option<Position> {
-        let stored = self.find(file)?;
+        let stored = self.by_inode(file).or_else(|| {
+            let has_read = |reach| matches!(reach, Reach::Ends | Reach::GoesOn);
+            self.by_content(file, has_read)
+        })?;
         let positions = self.positions(stored);
         positions.min_by_key(|position| position.offset)
+    }
+
+    /// Returns whether the file is left to whoever these positions belong to: it is one that is followed, or
+    /// has nothing but what was read of one. A copy that goes on is another file.
+    pub(super) fn is_followed(&self, file: &ListedFile) -> bool {
+        let followed = self.by_inode(file);
+        let followed = followed.filter(|stored| self.positions(stored).next().is_some());
+        let is_read = || {
+            self.by_content(file, |reach| reach == Reach::Ends)
+                .is_some()
+        };
+        followed.is_some() || is_read()
     }
 
     /// Returns whether a position says that nothing of the file is left.
@@ -55,29 +71,35 @@ impl Stored {
         }
     }
 
-    fn find(&self, file: &ListedFile) -> Option<&StoredFile> {
-        let store = self.store.as_ref()?;
+    fn by_inode(&self, file: &ListedFile) -> Option<&StoredFile> {
         let (identity, head) = (file.identity(), file.head());
-        let is_it = |stored: &&StoredFile| stored.identity.fingerprint.matches_head(head);
-        store
-            .find(identity.device, identity.inode)
-            .find(is_it)
-            .or_else(|| {
-                store
-                    .files()
-                    .filter(is_it)
-                    .find(|stored| self.has_read(file, stored))
-            })
+        let mut known = self.store.as_ref()?.find(identity.device, identity.inode);
+        known.find(|stored| stored.identity.fingerprint.matches_head(head))
     }
 
-    /// Returns whether a file of another inode has the content up to where a stored one was read: it was
-    /// compressed since, or copied.
-    fn has_read(&self, file: &ListedFile, stored: &StoredFile) -> bool {
-        let mut positions = self.positions(stored).peekable();
-        positions.peek().is_some()
-            && stored.identity.fingerprint.len > 0
-            && positions
-                .all(|position| has_marker(file, position.offset, position.marker).unwrap_or(false))
+    /// Finds a stored file whose content a file of another inode has, as far as it was read: it was compressed
+    /// since, or copied. Short ones are alike by chance.
+    fn by_content(
+        &self,
+        file: &ListedFile,
+        is_wanted: impl Fn(Reach) -> bool,
+    ) -> Option<&StoredFile> {
+        let head = file.head();
+        let has_read = |position: Position| {
+            reach(file, position.offset, position.marker).is_ok_and(&is_wanted)
+        };
+        let begins_alike = |stored: &&StoredFile| {
+            let fingerprint = stored.identity.fingerprint;
+            fingerprint.len == WINDOW_BYTES && fingerprint.matches_head(head)
+        };
+        let mut known = self.store.as_ref()?.files().filter(begins_alike);
+        known.find(|stored| {
+            let mut positions = self.positions(stored).peekable();
+            positions.peek().is_some()
+                && positions.all(|position| {
+                    position.offset >= u64::from(WINDOW_BYTES) && has_read(position)
+                })
+        })
     }
 
     /// The positions of the sinks in a file.

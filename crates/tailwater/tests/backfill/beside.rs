@@ -64,6 +64,32 @@ fn what_the_agent_follows_is_left_to_it_and_the_rest_is_delivered() {
     assert!(agent.sigterm(DEADLINE).unwrap().success());
 }
 
+/// A copy that goes on where the agent was is nobody's: better some lines twice than any not at all.
+#[test]
+fn a_copy_with_lines_that_the_agent_has_not_read_is_sent() {
+    let rig = Rig::new();
+    let config = rig.config("");
+    let mut live = rig.writer("app.log", 1);
+    live.write_lines(800).unwrap();
+    let mut agent = agent(&rig, &config);
+    let has_all = |written| {
+        rig.sink
+            .wait_until(|state| state.has_all([&written]), DEADLINE)
+    };
+    assert!(has_all(live.written()), "{}", agent.log());
+    assert!(agent.sigterm(DEADLINE).unwrap().success());
+    // All that was read of it, and then more.
+    std::fs::copy(rig.log("app.log"), rig.log("app.log.2")).unwrap();
+    live.write_lines(100).unwrap();
+    std::fs::copy(rig.log("app.log"), rig.log("app.log.1")).unwrap();
+    std::fs::remove_file(rig.log("app.log")).unwrap();
+    let arguments = ["--config", &config, &rig.glob("app.log*")];
+    let report = rig.run_with(&arguments).assert_complete();
+    rig.verdict(&[live.written()]).assert_at_least_once(800);
+    assert_eq!(report["files"]["skipped"], 1, "{report}");
+    assert_eq!(report["sinks"][0]["delivered"], 900, "{report}");
+}
+
 #[test]
 fn a_second_backfill_on_one_data_directory_is_refused_and_disturbs_nothing() {
     let rig = Rig::new();
