@@ -46,6 +46,10 @@ impl Row {
         row
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the table tells of few stages"
+    )]
     fn add(&mut self, stage: &StageConfig) {
         match stage {
             StageConfig::Multiline(multiline) => {
@@ -55,7 +59,7 @@ impl Row {
                 };
             }
             StageConfig::Cri(_) => {
-                self.entry = "parts of a line".to_owned();
+                self.entry = String::from("parts of a line");
                 self.times.push("`RFC3339Nano`".to_owned());
                 self.labels.push("`stream`".to_owned());
             }
