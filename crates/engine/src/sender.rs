@@ -193,21 +193,13 @@ async fn deliver_whole(batch: &EncodedBatch, outlet: &Outlet) -> Undelivered {
                 .filter(|ignored| ignored.out_of == u64::from(records) && ignored.ignored > 0)
                 .map(|ignored| ignored.ignored);
         }
-        let named = Some(named).filter(|named| !named.is_empty() && cuts_left > 0);
-        let refused =
-            if let Some((refused, rest)) = named.and_then(|named| cut(&piece, &named, outlet)) {
-                cuts_left -= 1;
-                pieces.extend(rest);
-                refused
-            } else {
-                match halve(&piece, outlet) {
-                    Some((first, second)) if !is_all_refused => {
-                        pieces.extend([second, first]);
-                        continue;
-                    }
-                    _ => piece,
-                }
-            };
+        let named = Some(&*named).filter(|named| !named.is_empty() && cuts_left > 0);
+        cuts_left -= u32::from(named.is_some());
+        let (refused, others) = take_apart(piece, named, is_all_refused, outlet);
+        pieces.extend(others);
+        let Some(refused) = refused else {
+            continue;
+        };
         let lost = &refused.batch;
         refused_records += u64::from(lost.records());
         outlet
@@ -265,6 +257,23 @@ async fn send_until_answered(batch: &EncodedBatch, outlet: &Outlet) -> Sent {
                 tokio::time::sleep(wait).await;
             }
         }
+    }
+}
+
+/// Takes a refused piece apart: returns what of it is refused for good, and what is sent again, the last
+/// first.
+fn take_apart(
+    piece: Piece,
+    named: Option<&[u32]>,
+    is_all_refused: bool,
+    outlet: &Outlet,
+) -> (Option<Piece>, Vec<Piece>) {
+    if let Some((refused, rest)) = named.and_then(|named| cut(&piece, named, outlet)) {
+        return (Some(refused), rest.into_iter().collect());
+    }
+    match halve(&piece, outlet) {
+        Some((first, second)) if !is_all_refused => (None, vec![second, first]),
+        _ => (Some(piece), Vec::new()),
     }
 }
 

@@ -72,13 +72,11 @@ fn of_distributor(text: &str, is_whole: bool, kind: Kind) -> Option<Expired> {
             // All speak of one limit: what is refused as too new was not below it.
             seconds = Some(seconds.map_or(second, |known| known.min(second)));
         }
-        match after.strip_prefix("; ") {
-            Some(next) => rest = next,
-            None => {
-                is_counted &= after.is_empty();
-                break;
-            }
-        }
+        let Some(next) = after.strip_prefix("; ") else {
+            is_counted &= after.is_empty();
+            break;
+        };
+        rest = next;
     }
     Some(Expired {
         which: match kind {

@@ -112,16 +112,13 @@ impl Times {
 
 /// Writes equal complaints once, each with its number where there is more than one.
 fn grouped(groups: &BTreeMap<String, usize>) -> Option<String> {
-    let mut texts = groups.iter();
-    match (texts.next()?, groups.len()) {
-        ((text, 1), 1) => Some(format!("{text}\n")),
-        _ => {
-            let texts = groups
-                .iter()
-                .map(|(text, entries)| format!("{entries} errors like: {text}"));
-            Some(texts.collect::<Vec<_>>().join("; ") + "\n")
-        }
+    let (first, entries) = groups.first_key_value()?;
+    if groups.len() == 1 && *entries == 1 {
+        return Some(format!("{first}\n"));
     }
+    let texts = groups.iter();
+    let texts = texts.map(|(text, entries)| format!("{entries} errors like: {text}"));
+    Some(texts.collect::<Vec<_>>().join("; ") + "\n")
 }
 
 fn nanos(duration: Duration) -> i64 {

@@ -133,8 +133,9 @@ fn labels_forge_no_limit() {
 }
 
 fn ingester(limits: &[&str], ignored: usize, stream: &str) -> Expired {
-    let mut text: String = limits.iter().map(|limit| behind(ENTRY, limit)).collect();
-    text += &format!("user 'fake', total ignored: {ignored} out of 9 for stream: {stream}\n");
+    let listed: String = limits.iter().map(|limit| behind(ENTRY, limit)).collect();
+    let text =
+        format!("{listed}user 'fake', total ignored: {ignored} out of 9 for stream: {stream}\n");
     read("too_far_behind", &text, true).unwrap()
 }
 

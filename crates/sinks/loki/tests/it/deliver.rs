@@ -31,6 +31,7 @@ fn refused(outcome: Result<Delivered, DeliverError>) -> (&'static str, String, O
             reason,
             detail,
             ignored,
+            ..
         }) => (reason, detail, ignored),
         other => panic!("not refused: {other:?}"),
     }
