@@ -288,8 +288,8 @@ fn taken_of(envelope: &Envelope, refused: &[Refused]) -> Taken {
         let refused_records: usize = refused
             .iter()
             .map(|refused| {
-                let end = refused.records.end.min(of_span.end);
-                end.saturating_sub(refused.records.start.max(of_span.start))
+                let before = |end| refused.records.partition_point(|index| *index < end);
+                before(of_span.end) - before(of_span.start)
             })
             .sum();
         let of_source = taken.entry(Arc::clone(&span.source)).or_default();
@@ -307,7 +307,8 @@ impl Sent {
         let mut refused_records = 0;
         for refused in refused {
             refused_records += refused.records.len() as u64;
-            let Some(origin) = origins.get(refused.records.start) else {
+            let first = refused.records.first();
+            let Some(origin) = first.and_then(|index| origins.get(*index)) else {
                 continue;
             };
             if self.refusals.len() < MAX_TOLD_REFUSALS {

@@ -1,6 +1,8 @@
 //! What `send` delivers, keeps and refuses.
 
-use tailwater_testkit::fault_sink::{Given, Mode, Poison, SinkState, Stored};
+use std::time::Duration;
+
+use tailwater_testkit::fault_sink::{Given, Mode, Poison, SinkState, Stored, Times};
 
 use crate::rig::{
     DEADLINE, Rig, command, files, frame_offsets, inspected, spill, stop, text, wait_for,
@@ -28,6 +30,35 @@ fn poisons_stored(rig: &Rig) -> Vec<String> {
         let lines = entries.map(|entry| String::from_utf8(entry.line.clone()).unwrap());
         lines.filter(|line| line.starts_with("POISON")).collect()
     })
+}
+
+#[test]
+fn letters_that_are_still_too_old_cost_a_few_requests() {
+    let rig = Rig::with_poison();
+    let old = Times {
+        max_age: Duration::ZERO,
+        behind: Duration::MAX,
+    };
+    rig.sink.script(|script| script.rules.times = Some(old));
+    let mut writer = rig.writer("one.log", 1);
+    writer.write_lines(3000).unwrap();
+    let mut agent = rig.start();
+    wait_for(&agent, "all are refused", |books| books.rejected > 2999.5);
+    stop(&mut agent);
+    assert_eq!(inspected(&rig.dead_letters())["records"], 3000);
+    let requests = || rig.sink.inspect(|state| state.requests().len());
+
+    let before = requests();
+    let errors = rig.send(&["--dead-letters"]).failed();
+    assert!(errors.contains("3000 records refused again"), "{errors}");
+    assert_eq!(inspected(&rig.dead_letters())["records"], 3000);
+    let sent = requests() - before;
+    // As many as the agent itself has made for its batches.
+    assert!((1..=before).contains(&sent), "{sent} after {before}");
+
+    rig.sink.script(|script| script.rules.times = None);
+    rig.send(&["--dead-letters"]).clean();
+    rig.verdict(&[writer.written()]).assert_at_least_once(0);
 }
 
 #[test]

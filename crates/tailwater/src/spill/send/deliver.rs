@@ -2,7 +2,6 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::Write as _;
-use std::ops::Range;
 
 use bytes::Bytes;
 use tailwater_engine::SinkConfig;
@@ -15,11 +14,14 @@ use super::origins;
 /// A failing sink is told of at the first attempt and then every so many.
 const TELL_EVERY_ATTEMPTS: u32 = 10;
 
+/// Times that records of a batch are taken out by what the sink says of them; each is a request.
+const MAX_CUTS: u32 = 64;
+
 /// Records of a batch that the sink has refused.
 #[derive(Debug)]
 pub(super) struct Refused {
-    /// Their indexes within the batch.
-    pub(super) records: Range<usize>,
+    /// Their indexes within the batch, rising.
+    pub(super) records: Vec<usize>,
     pub(super) body: Bytes,
     pub(super) reason: &'static str,
 }
@@ -31,11 +33,11 @@ impl Refused {
             reason: self.reason.to_owned(),
             ..of.clone()
         };
-        if self.records != (0..of.record_ends.len()) {
+        if self.records.len() != of.record_ends.len() {
             let origins = origins::of_records(of);
-            let origins = origins.get(self.records.clone()).unwrap_or_default();
-            envelope.spans = origins.iter().map(origins::alone).collect();
-            let lens = origins.iter().map(|origin| origin.span.len());
+            let origins = self.records.iter().filter_map(|index| origins.get(*index));
+            envelope.spans = origins.clone().map(origins::alone).collect();
+            let lens = origins.map(|origin| origin.span.len());
             envelope.record_ends = lens
                 .map(|len| u32::try_from(len).unwrap_or(u32::MAX))
                 .collect();
@@ -52,6 +54,7 @@ enum Answer {
     Refused {
         reason: &'static str,
         ignored: Option<Ignored>,
+        named: Vec<u32>,
     },
 }
 
@@ -63,13 +66,21 @@ pub(super) async fn deliver(batch: &EncodedBatch, sink: &SinkConfig) -> Vec<Refu
     // Where the backend says how many it refused and that it stored the others, the search ends when as
     // many are found.
     let mut refused_in_all: Option<u64> = None;
-    let mut pieces = vec![(0..batch.record_ends.len(), batch.body.clone())];
+    let all: Vec<usize> = (0..batch.record_ends.len()).collect();
+    let mut pieces = vec![(all, batch.body.clone())];
+    let mut cuts_left = MAX_CUTS;
     while let Some((records, body)) = pieces.pop() {
         if refused_in_all.is_some_and(|in_all| refused_records >= in_all) {
             break;
         }
         let piece = piece_of(batch, &records, body);
-        let Answer::Refused { reason, ignored } = send_until_answered(&piece, sink).await else {
+        let answer = send_until_answered(&piece, sink).await;
+        let Answer::Refused {
+            reason,
+            ignored,
+            named,
+        } = answer
+        else {
             continue;
         };
         let count = records.len() as u64;
@@ -78,6 +89,19 @@ pub(super) async fn deliver(batch: &EncodedBatch, sink: &SinkConfig) -> Vec<Refu
             refused_in_all = of_all.map(|ignored| ignored.ignored);
         }
         let is_all_refused = of_all.is_some_and(|ignored| ignored.ignored == count);
+        if cuts_left > 0
+            && let Some(((records, body), rest)) = cut(&piece.body, &records, &named, sink)
+        {
+            cuts_left -= 1;
+            pieces.extend(rest);
+            refused_records += records.len() as u64;
+            refused.push(Refused {
+                records,
+                body,
+                reason,
+            });
+            continue;
+        }
         match halve(&piece.body, &records, sink) {
             Some((first, second)) if !is_all_refused => pieces.extend([second, first]),
             Some(_) | None => {
@@ -93,29 +117,51 @@ pub(super) async fn deliver(batch: &EncodedBatch, sink: &SinkConfig) -> Vec<Refu
     refused
 }
 
-fn piece_of(batch: &EncodedBatch, records: &Range<usize>, body: Bytes) -> EncodedBatch {
-    let record_ends = batch.record_ends.get(records.clone()).unwrap_or_default();
+fn piece_of(batch: &EncodedBatch, records: &[usize], body: Bytes) -> EncodedBatch {
+    let ends = records
+        .iter()
+        .filter_map(|index| batch.record_ends.get(*index));
     EncodedBatch {
         id: batch.id,
         body,
         tenant: batch.tenant.clone(),
         spans: Vec::new(),
-        record_ends: record_ends.to_vec(),
+        record_ends: ends.copied().collect(),
     }
 }
 
-type Half = (Range<usize>, Bytes);
+/// Records of a batch, with a body that holds them.
+type Part = (Vec<usize>, Bytes);
 
 /// Cuts a piece in two; `None` where it is one record or its body cannot be cut.
-fn halve(body: &Bytes, records: &Range<usize>, sink: &SinkConfig) -> Option<(Half, Half)> {
+fn halve(body: &Bytes, records: &[usize], sink: &SinkConfig) -> Option<(Part, Part)> {
     let half = records.len() / 2;
     let at = u32::try_from(half).ok().filter(|at| *at > 0)?;
     let (first, second) = sink.parts.deliver.split(body, at).ok()?;
-    let middle = records.start.checked_add(half)?;
-    Some((
-        (records.start..middle, first),
-        (middle..records.end, second),
-    ))
+    let (before, behind) = records.split_at_checked(half)?;
+    Some(((before.to_vec(), first), (behind.to_vec(), second)))
+}
+
+/// Takes the records out of a piece that the sink has named, by their places in it; returns them, and the
+/// others if there are any. `None` where it has named none, or the body cannot be cut.
+fn cut(
+    body: &Bytes,
+    records: &[usize],
+    named: &[u32],
+    sink: &SinkConfig,
+) -> Option<(Part, Option<Part>)> {
+    let part = |is_chosen: &dyn Fn(u32) -> bool| {
+        let mut keep = |place: u32| is_chosen(place);
+        let body = sink.parts.deliver.retain(body, &mut keep).ok()?;
+        let chosen = records
+            .iter()
+            .zip(0..)
+            .filter(|(_, place)| is_chosen(*place));
+        Some(body.map(|body| (chosen.map(|(index, _)| *index).collect(), body)))
+    };
+    let is_named = |place: u32| named.binary_search(&place).is_ok();
+    let refused: Part = part(&is_named)??;
+    Some((refused, part(&|place| !is_named(place))?))
 }
 
 async fn send_until_answered(batch: &EncodedBatch, sink: &SinkConfig) -> Answer {
@@ -125,8 +171,17 @@ async fn send_until_answered(batch: &EncodedBatch, sink: &SinkConfig) -> Answer 
         match sink.parts.deliver.deliver(batch).await {
             Ok(_) => return Answer::Taken,
             Err(DeliverError::Refused {
-                reason, ignored, ..
-            }) => return Answer::Refused { reason, ignored },
+                reason,
+                ignored,
+                records: named,
+                ..
+            }) => {
+                return Answer::Refused {
+                    reason,
+                    ignored,
+                    named,
+                };
+            }
             Err(DeliverError::Retryable {
                 reason,
                 detail,
