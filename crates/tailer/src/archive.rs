@@ -27,7 +27,6 @@
 
 mod decoder;
 mod decoders;
-mod head;
 mod probe;
 mod read;
 mod unpacker;
@@ -38,7 +37,6 @@ use std::time::Duration;
 
 pub use decoder::{Decoded, Decoder};
 pub(crate) use decoders::Decoders;
-pub use head::{Head, HeadEnd, read_head};
 pub(crate) use probe::{Likeness, compare, head_of, sample};
 pub(crate) use read::{ArchivedFile, Seen};
 pub(crate) use unpacker::Unpacker;

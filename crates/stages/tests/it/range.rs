@@ -53,7 +53,7 @@ fn records_that_leave_nested_stages_pass_it_too() {
 fn indented() -> String {
     STAMPED
         .lines()
-        .map(|line| format!("      {line}\n"))
+        .flat_map(|line| ["      ", line, "\n"])
         .collect()
 }
 

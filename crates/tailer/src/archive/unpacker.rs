@@ -103,11 +103,6 @@ impl Unpacker {
         self.decoded.get(skipped..).unwrap_or_default()
     }
 
-    /// Returns the decoded bytes that are here.
-    pub(super) fn into_decoded(self) -> Vec<u8> {
-        self.decoded
-    }
-
     /// Decodes until `len` bytes from `offset` on are here; what lies before is given up.
     ///
     /// # Errors

@@ -4,10 +4,9 @@ use std::io;
 use std::path::Path;
 
 use tailwater_record::Span;
-use tailwater_tailer::archive::{Head, HeadEnd, read_head};
-use tailwater_tailer::open::open_log;
 use tailwater_tailer::{
     AllowedRoots, ChunkEnd, Compression, Damage, FrameConfig, FrameState, FrameStats, Framer,
+    ListedEnd, ListedFile,
 };
 
 /// Bytes that are read, of an archive those that it stands for.
@@ -40,24 +39,32 @@ pub(super) struct Lines {
 pub(super) fn read(path: &Path, frame: &FrameConfig) -> anyhow::Result<Lines> {
     // Who asks has named the file: a link may lead wherever it leads.
     let real = std::fs::canonicalize(path)?;
-    let opened = open_log(&real, &AllowedRoots::new([]))?;
-    Ok(lines_of(read_head(&opened.file, MAX_BYTES)?, frame)?)
+    let file = ListedFile::open(&real, &AllowedRoots::new([]))?;
+    // One more tells whether there are more.
+    let mut bytes = vec![0; MAX_BYTES + 1];
+    let filled = file.read_from(0).fill(&mut bytes)?;
+    let is_cut = filled.bytes > MAX_BYTES;
+    bytes.truncate(filled.bytes.min(MAX_BYTES));
+    Ok(Lines {
+        all: frame_all(&bytes, is_cut, frame),
+        bytes: u64::try_from(bytes.len()).map_err(io::Error::other)?,
+        is_cut,
+        compression: file.compression(),
+        damage: match filled.end {
+            Some(ListedEnd::Damaged(damage)) if !is_cut => Some(damage),
+            Some(ListedEnd::Damaged(_) | ListedEnd::Whole) | None => None,
+        },
+    })
 }
 
-fn lines_of(head: Head, frame: &FrameConfig) -> io::Result<Lines> {
-    let Head {
-        bytes,
-        compression,
-        end,
-    } = head;
-    let is_cut = end == HeadEnd::Cut;
+fn frame_all(bytes: &[u8], is_cut: bool, frame: &FrameConfig) -> Vec<Line> {
     let mut place = FrameState::default();
     let (mut scratch, mut stats) = (Vec::new(), FrameStats::default());
     let mut framer = Framer::new(
         frame,
-        frame.encoding.resolve(&bytes),
+        frame.encoding.resolve(bytes),
         &mut place,
-        &bytes,
+        bytes,
         0,
         if is_cut {
             ChunkEnd::MoreMayFollow
@@ -74,14 +81,5 @@ fn lines_of(head: Head, frame: &FrameConfig) -> io::Result<Lines> {
             text: framed.line.to_vec(),
         });
     }
-    Ok(Lines {
-        all,
-        bytes: u64::try_from(bytes.len()).map_err(io::Error::other)?,
-        is_cut,
-        compression,
-        damage: match end {
-            HeadEnd::Damaged(damage) => Some(damage),
-            HeadEnd::Whole | HeadEnd::Cut => None,
-        },
-    })
+    all
 }
