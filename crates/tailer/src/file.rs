@@ -4,6 +4,8 @@
 //! bytes with what stood there when the cursor came to rest, so truncation, copytruncate and a reused
 //! inode are seen by the read itself, at no further system call.
 
+mod head;
+
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -349,22 +351,6 @@ impl<R> TailedFile<R> {
         }
     }
 
-    /// Returns the first bytes of the file as they were when it was found, at most one window.
-    pub fn head(&self) -> &[u8] {
-        &self.head
-    }
-
-    /// Returns the inode and the fingerprint under which earlier runs knew its content, where that was in
-    /// another file: it was compressed since, or decompressed.
-    pub fn former(&self) -> Option<(u64, Fingerprint)> {
-        self.former
-    }
-
-    /// Gives up the memory of the head, once it has told where the cursors start.
-    pub fn drop_head(&mut self) {
-        self.head = Vec::new();
-    }
-
     /// Returns how many bytes its lines take, as far as is known.
     pub fn content_len(&self) -> u64 {
         if self.is_archive() {
@@ -522,32 +508,6 @@ impl<R> TailedFile<R> {
         self.identity.fingerprint = Fingerprint::default();
         self.identity_changed = true;
         lost
-    }
-
-    /// Lets the fingerprint grow with the file; `all` starts at offset 0.
-    pub(crate) fn learn_head(&mut self, all: &[u8]) {
-        let fingerprint = self.identity.fingerprint;
-        let grown = Fingerprint::of_head(all);
-        if grown.len > fingerprint.len || !fingerprint.matches_head(all) {
-            self.identity.fingerprint = grown;
-            self.identity_changed = true;
-        }
-    }
-
-    /// Lets the fingerprint grow without a read: of a file that waits for its turn.
-    pub(crate) fn grow_head(&mut self) {
-        let Some(file) = &self.descriptor else {
-            return;
-        };
-        if self.is_archive() || !self.identity.fingerprint.is_growing() {
-            return;
-        }
-        let mut head = vec![0; usize::from(WINDOW_BYTES)];
-        let read = read_at(file, &mut head, 0).unwrap_or(0);
-        head.truncate(read);
-        if self.identity.fingerprint.matches_head(&head) {
-            self.learn_head(&head);
-        }
     }
 
     fn rest_at_end(&mut self, cursor_index: usize, now: Instant, rules: ReadRules) {
