@@ -157,7 +157,7 @@ fn assert_exact_for_good(rig: &Rig, mut agent: Agent, written: &[Written]) {
     }
     rig.verdict(written).assert_exact();
     let metrics = agent.metrics().unwrap();
-    assert_eq!(metrics.sum("tailwater_archives_damaged_total", &[]), 0.0);
+    assert!(metrics.sum("tailwater_archives_damaged_total", &[]) < 0.5);
     stop(&mut agent);
 }
 
