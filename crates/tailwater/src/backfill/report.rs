@@ -366,8 +366,10 @@ impl FileCounts {
     }
 
     fn words(self) -> String {
-        let mut words = format!("{}: {} whole", self.all, self.whole);
+        let mut words = self.all.to_string();
+        let mut separator = ": ";
         for (count, word) in [
+            (self.whole, "whole"),
             (self.damaged, "damaged"),
             (self.unreadable, "unreadable"),
             (self.unfinished, "unfinished"),
@@ -375,7 +377,8 @@ impl FileCounts {
             (self.skipped, "skipped"),
         ] {
             if count > 0 {
-                write!(words, ", {count} {word}").ok();
+                write!(words, "{separator}{count} {word}").ok();
+                separator = ", ";
             }
         }
         words
