@@ -1,6 +1,7 @@
 //! `preset` of a source.
 
 use tailwater::presets::read;
+use tailwater_engine::SeverityForm;
 use tailwater_record::{FileId, LabelSet, Span, TimestampNs};
 use tailwater_stages::{Entry, Outcome};
 
@@ -104,4 +105,19 @@ tailwater.yaml:7:30: `(` is not a regular expression: unclosed group
   = help: write it in RE2 syntax, which has neither look-around nor back-references
 "#,
     );
+}
+
+#[test]
+fn with_a_preset_the_severity_is_sent_unless_it_is_not_wanted() {
+    for (keys, form) in [
+        ("", SeverityForm::None),
+        ("preset: json", SeverityForm::StructuredMetadata),
+        ("preset: json, severity: none", SeverityForm::None),
+        ("preset: json, severity: label", SeverityForm::Label),
+    ] {
+        let config = parse(&format!(
+            "sources: {{ a: {{ include: [\"/x/*.log\"], {keys} }} }}\nsinks: {{ o: {{ loki: {{ url: \"http://loki:3100\" }} }} }}\n"
+        ));
+        assert_eq!(config.unwrap().engine.sources[0].severity, form, "{keys}");
+    }
 }

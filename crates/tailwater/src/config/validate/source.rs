@@ -225,6 +225,8 @@ fn check_metadata(checker: &mut Checker<'_>, path: &KeyPath, raw: &RawSource) {
 /// Checks that what the severity is sent as is free for it.
 fn check_severity(checker: &mut Checker<'_>, path: &KeyPath, raw: &RawSource) -> SeverityForm {
     let form = match raw.severity {
+        // A preset reads the severity, so that it is sent.
+        None if raw.preset.is_some() => SeverityForm::StructuredMetadata,
         None | Some(RawSeverity::None) => SeverityForm::None,
         Some(RawSeverity::StructuredMetadata) => SeverityForm::StructuredMetadata,
         Some(RawSeverity::Label) => SeverityForm::Label,
