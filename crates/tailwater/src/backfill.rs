@@ -41,6 +41,7 @@ use stored::Stored;
 use crate::config::raw::RawLogLevel;
 use crate::exit::{Failure, Hint};
 use crate::run;
+use crate::spill::dead_letters_of;
 
 /// Reads files once, delivers their lines, and prints what came of it to `out`.
 ///
@@ -95,6 +96,8 @@ fn deliver(
     let storage: Arc<dyn Storage> = Arc::new(storage);
     let (store, journal) = run::open_positions(&storage, setup.config.engine.tailing.max_files)?;
     let (sinks, state_dir) = (setup.sinks(), setup.state_dir);
+    let refused_before = dead_letters_of(&state_dir, |path| chosen.has_log_of(path));
+    let refused_before = refused_before.map_err(Failure::Runtime)?;
     let started = execute::now();
     let work = Run {
         config: setup.config,
@@ -129,6 +132,7 @@ fn deliver(
         books: &done.books,
         stage_reasons: &setup.stage_reasons,
         unread_lines,
+        refused_before,
         avoided: left::avoided(&done.files, roots, execute::now),
         elapsed,
     });

@@ -3,7 +3,9 @@
 //! `place` finds the directories, `look` reads one without changing it, `inspect` and `export` say what
 //! it holds, `salvage` copies what is whole of it, and `send` empties it into a sink: only that one writes
 //! below the data directory, and only with its lock. `account` keeps the agent's books right meanwhile,
-//! and `waiting` tells `tailwater positions` which bytes of a file are here.
+//! `waiting` tells
+//! `tailwater positions` which bytes of a file are here, and `refused` tells a backfill what its earlier runs could
+//! not deliver.
 
 mod account;
 mod export;
@@ -12,6 +14,7 @@ mod look;
 mod origins;
 mod place;
 mod read_only;
+mod refused;
 mod salvage;
 mod send;
 mod time;
@@ -24,6 +27,7 @@ use crate::config;
 use crate::exit::{Failure, Hint};
 use place::Place;
 pub(crate) use read_only::ReadOnly;
+pub(crate) use refused::dead_letters_of;
 pub(crate) use waiting::{Waiting, waiting_spans};
 
 /// What to do with what waits on disk.

@@ -114,6 +114,14 @@ impl Chosen {
             })
             .collect()
     }
+
+    /// Returns whether a file of this path is, or was, one of these logs.
+    pub(super) fn has_log_of(&self, path: &Path) -> bool {
+        let live = order::live_path(path, &order::name_of(path).live);
+        self.logs
+            .iter()
+            .any(|log| log.live == live || log.files.iter().any(|file| file.path == path))
+    }
 }
 
 /// Takes files out of a log whose content another one of the same name has: `app.log.1` beside `app.log.1.gz` while

@@ -194,7 +194,7 @@ pub(crate) fn name_of(path: &Path) -> Name {
     Name::of(path.file_name().unwrap_or_default())
 }
 
-fn live_path(path: &Path, live: &[u8]) -> PathBuf {
+pub(super) fn live_path(path: &Path, live: &[u8]) -> PathBuf {
     path.with_file_name(OsStr::from_bytes(live))
 }
 

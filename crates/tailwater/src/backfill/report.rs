@@ -49,6 +49,8 @@ pub(super) struct Report {
     pub(super) unread_lines: u64,
     /// Lines that were read and wait for others to become a record.
     pub(super) held_lines: u64,
+    /// Records of the same logs that sinks have refused in earlier runs, and that are kept as dead letters.
+    pub(super) refused_before: u64,
     pub(super) duplicates_avoided: Avoided,
     pub(super) sinks: Vec<SinkReport>,
     pub(super) elapsed_seconds: f64,
@@ -117,6 +119,7 @@ pub(super) struct Figures<'a> {
     pub(super) books: &'a [RouteBooks],
     pub(super) stage_reasons: &'a BTreeSet<String>,
     pub(super) unread_lines: u64,
+    pub(super) refused_before: u64,
     pub(super) avoided: Avoided,
     pub(super) elapsed: Duration,
 }
@@ -151,6 +154,7 @@ impl Report {
         let remarkable = remarks(figures);
         let is_complete = !has_ended_early
             && files.damaged + files.unreadable + files.unfinished == 0
+            && figures.refused_before == 0
             && sinks.iter().all(SinkReport::is_complete);
         let read = |file: &FileReport| file.decoded_bytes.saturating_sub(file.resumed_at);
         Self {
@@ -162,6 +166,7 @@ impl Report {
             bytes_read: figures.files.iter().map(read).sum(),
             unread_lines: figures.unread_lines,
             held_lines,
+            refused_before: figures.refused_before,
             duplicates_avoided: figures.avoided,
             sinks,
             elapsed_seconds: figures.elapsed.as_secs_f64(),
@@ -204,6 +209,9 @@ impl Report {
             for (name, text) in sink.rows(self.lines_read) {
                 row(name, text)?;
             }
+        }
+        if self.refused_before > 0 {
+            row("refused before", number_in_words(self.refused_before))?;
         }
         let avoided = &self.duplicates_avoided;
         let lines = avoided
@@ -259,6 +267,12 @@ impl Report {
                  `reject_old_samples: false`) for `too_old`; for `too_far_behind` send to streams of their own \
                  (`--stream-label`), the oldest file first (`--jobs 1`). The lines are in the dead letters of the \
                  data directory",
+            );
+        }
+        if self.refused_before > 0 {
+            hints.push(
+                "earlier runs have had lines of these logs refused, which are dead letters of the data directory: \
+                 `tailwater spill send --dead-letters` sends them",
             );
         }
         if self.duplicates_avoided.bytes > 0 && self.lines_read == 0 && self.is_complete {

@@ -44,10 +44,11 @@ fn lines_that_loki_refuses_for_their_age_are_counted_by_reason_and_not_tried_for
         assert_eq!(sink["undelivered"], 0);
         let stored: std::collections::BTreeSet<String> = rig.lines().into_iter().collect();
         assert_eq!(stored.len(), 1980);
-        // They are done with: the next run has nothing to do.
+        // They are done with, and were not delivered: the next run has nothing to send, and says so.
         let requests = rig.sink.inspect(|state| state.requests().len());
-        let again = rig.run(&[&rig.glob("app*")]).assert_complete();
+        let again = rig.run(&[&rig.glob("app*")]).assert_incomplete();
         assert_eq!(again["files"]["already_delivered"], 1, "{again}");
+        assert_eq!(again["refused_before"], 20, "{again}");
         assert_eq!(rig.sink.inspect(|state| state.requests().len()), requests);
     }
 }
@@ -69,4 +70,30 @@ fn the_table_says_what_to_do_about_lines_that_are_too_old() {
     assert!(table.contains("rejected           2: 2 too_old"), "{table}");
     assert!(table.contains("delivered          198"), "{table}");
     assert!(table.contains("reject_old_samples_max_age"), "{table}");
+}
+
+#[test]
+fn what_was_refused_is_sent_from_the_dead_letters_and_then_everything_is_delivered() {
+    let rig = Rig::new();
+    refuse(&rig, Stored::Nothing);
+    rig.write("app.log", &lines(500));
+    let config = rig.config("");
+    let arguments = ["--config", &config];
+    let report = rig.run_with(&arguments).assert_incomplete();
+    assert_eq!(report["sinks"][0]["rejected"]["too_old"], 5, "{report}");
+    rig.sink.script(|script| script.rules.poison = None);
+    assert_eq!(
+        rig.run_with(&arguments).assert_incomplete()["refused_before"],
+        5
+    );
+    let sent = std::process::Command::new(env!("CARGO_BIN_EXE_tailwater"))
+        .args(["spill", "send", "--dead-letters", "--sink", "loki"])
+        .args(["--config", &config, "--data-dir"])
+        .arg(rig.data_dir().join("backfill"))
+        .output()
+        .unwrap();
+    assert!(sent.status.success(), "{sent:?}");
+    rig.run_with(&arguments).assert_complete();
+    let stored: std::collections::BTreeSet<String> = rig.lines().into_iter().collect();
+    assert_eq!(stored.len(), 500);
 }

@@ -57,6 +57,7 @@ struct Run {
     before: Vec<RouteBooks>,
     books: Vec<RouteBooks>,
     unread_lines: u64,
+    refused_before: u64,
     avoided: Avoided,
 }
 
@@ -69,6 +70,7 @@ impl Run {
             before: Vec::new(),
             books: vec![books],
             unread_lines: 0,
+            refused_before: 0,
             avoided: Avoided::default(),
         }
     }
@@ -82,6 +84,7 @@ impl Run {
             books: &self.books,
             stage_reasons: &BTreeSet::from(["noise".to_owned()]),
             unread_lines: self.unread_lines,
+            refused_before: self.refused_before,
             avoided: self.avoided,
             elapsed: Duration::from_secs(2),
         })
