@@ -20,6 +20,7 @@ mod jmespath;
 mod json;
 mod level;
 mod logfmt;
+mod loki_answer;
 mod loki_body;
 mod multiline;
 mod pack;
@@ -47,7 +48,7 @@ macro_rules! table {
 #[rustfmt::skip]
 pub(crate) static ALL: &[Target] = table![
     archive, bodies, config, cri, decolorize, docker, envelope, envsubst, eventlogmessage, file_sd, flags, framer,
-    glob, intents, jmespath, json, level, logfmt, loki_body, multiline, pack, pipeline, positions,
+    glob, intents, jmespath, json, level, logfmt, loki_answer, loki_body, multiline, pack, pipeline, positions,
     promtail, promtail_positions, quantity, regex, relabel, replace, selector, spill, stages, template,
     timestamp,
 ];

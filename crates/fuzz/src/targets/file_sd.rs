@@ -1,7 +1,7 @@
 //! Files of targets: any bytes give targets or one sentence on why not.
 
 use std::path::PathBuf;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use serde_json::json;
 use tailwater_promtail::{Flags, Host, Loaded, load_text};
@@ -11,6 +11,9 @@ static PATH: LazyLock<PathBuf> = LazyLock::new(|| {
     let name = format!("tailwater-fuzz-targets-{}.yaml", std::process::id());
     std::env::temp_dir().join(name)
 });
+
+/// Held while the file stands for an input: several are replayed at once.
+static TURN: Mutex<()> = Mutex::new(());
 
 static LOADED: LazyLock<Loaded> = LazyLock::new(|| {
     let config = json!({
@@ -31,6 +34,7 @@ static LOADED: LazyLock<Loaded> = LazyLock::new(|| {
     reason = "the file need not outlive a power cut"
 )]
 pub(crate) fn run(bytes: &[u8]) {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     std::fs::write(&*PATH, bytes).expect("the directory for temporary files can be written");
     let found = LOADED.targets();
     std::fs::remove_file(&*PATH).expect("it was written just now");

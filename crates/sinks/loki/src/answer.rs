@@ -9,15 +9,24 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use tailwater_sink::{DeliverError, Delivered, Ignored};
+use bytes::Bytes;
+use tailwater_record::EncodedBatch;
+use tailwater_sink::{DecodedRecord, DeliverError, Delivered, Ignored};
+
+use crate::settings::Encoding;
+
+/// Bytes of an answer that are read: more is never needed, and a backend may send anything.
+pub const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
 /// One answer, as far as it was read.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) retry_after: Option<Duration>,
-    /// The first bytes of the body.
-    pub(crate) body: Vec<u8>,
+pub struct Answer {
+    /// That of HTTP.
+    pub status: u16,
+    /// When the backend asked to be called again.
+    pub retry_after: Option<Duration>,
+    /// The first bytes of the body, at most [`MAX_ANSWER_BYTES`].
+    pub body: Vec<u8>,
 }
 
 /// A complaint of Loki's.
@@ -108,6 +117,34 @@ const TOO_LARGE: Complaint = Complaint {
         ("limit_bytes", "limit: "),
     ],
 };
+
+/// Says what to do about the answer to a batch, whose body is of an encoding, and which records of it are
+/// refused for their time.
+///
+/// # Errors
+/// [`DeliverError`] for every answer that does not say that all of it is stored.
+pub fn judge_batch(
+    answer: &Answer,
+    batch: &EncodedBatch,
+    encoding: Encoding,
+) -> Result<Delivered, DeliverError> {
+    let mut judged = judge(answer, batch.records());
+    if let Err(DeliverError::Refused {
+        reason, records, ..
+    }) = &mut judged
+    {
+        let text = String::from_utf8_lossy(&answer.body);
+        let is_whole = answer.body.len() < MAX_ANSWER_BYTES;
+        let expired = crate::expired::read(reason, &text, is_whole);
+        let decode = |body: &Bytes, each: &mut dyn FnMut(DecodedRecord<'_>)| {
+            crate::decode::decode_records(encoding, body, each)
+        };
+        let found = expired.map(|expired| expired.find(&batch.body, decode));
+        // A body that cannot be read cannot be split either: that is said where it is tried.
+        *records = found.and_then(Result::ok).unwrap_or_default();
+    }
+    judged
+}
 
 /// Says what to do about the answer to a batch of `records` records.
 ///

@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use tailwater_record::TimestampNs;
-use tailwater_sink::put_selector;
+use tailwater_sink::{DecodedRecord, SplitError, put_selector};
 
 use crate::settings::Encoding;
 use crate::wire::{Fields, Malformed, Value, field};
@@ -60,6 +61,21 @@ pub enum DecodeError {
 
 const fn malformed(part: &'static str) -> DecodeError {
     DecodeError::Malformed { part }
+}
+
+/// Gives each record of a body that this sink has made, in order.
+///
+/// # Errors
+/// [`SplitError`] where it is no such body.
+pub(crate) fn decode_records(
+    encoding: Encoding,
+    body: &Bytes,
+    each: &mut dyn FnMut(DecodedRecord<'_>),
+) -> Result<(), SplitError> {
+    match encoding {
+        Encoding::Protobuf => crate::protobuf::decode(body, each),
+        Encoding::Json => crate::json::decode(body, each),
+    }
 }
 
 /// Decompresses and reads a body as it is sealed.

@@ -15,12 +15,9 @@ use tailwater_sink::{
 };
 use tokio::time::Instant;
 
-use crate::answer::{Answer, judge};
+use crate::answer::{Answer, MAX_ANSWER_BYTES, judge_batch};
 use crate::credentials::Credentials;
 use crate::settings::Encoding;
-
-/// Bytes of an answer that are read: more is never needed, and a backend may send anything.
-const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
 const TENANT: HeaderName = HeaderName::from_static("x-scope-orgid");
 
@@ -60,34 +57,7 @@ impl LokiDeliver {
         {
             credentials.distrust();
         }
-        let judged = judge(&answer, batch.records());
-        if let Err(DeliverError::Refused {
-            reason,
-            detail,
-            ignored,
-            ..
-        }) = judged
-        {
-            let records = self.expired(batch, &answer, reason);
-            return Err(DeliverError::Refused {
-                reason,
-                detail,
-                ignored,
-                records,
-            });
-        }
-        judged
-    }
-
-    /// Finds the records that an answer refuses for their time.
-    fn expired(&self, batch: &EncodedBatch, answer: &Answer, reason: &str) -> Vec<u32> {
-        let text = String::from_utf8_lossy(&answer.body);
-        let is_whole = answer.body.len() < MAX_ANSWER_BYTES;
-        let expired = crate::expired::read(reason, &text, is_whole);
-        let found =
-            expired.map(|expired| expired.find(&batch.body, |body, each| self.decode(body, each)));
-        // A body that cannot be read cannot be split either: that is said where it is tried.
-        found.and_then(Result::ok).unwrap_or_default()
+        judge_batch(&answer, batch, self.encoding)
     }
 
     async fn headers_of(&self, batch: &EncodedBatch) -> Result<HeaderMap, DeliverError> {
@@ -156,10 +126,7 @@ impl Deliver for LokiDeliver {
         body: &Bytes,
         each: &mut dyn FnMut(DecodedRecord<'_>),
     ) -> Result<(), SplitError> {
-        match self.encoding {
-            Encoding::Protobuf => crate::protobuf::decode(body, each),
-            Encoding::Json => crate::json::decode(body, each),
-        }
+        crate::decode::decode_records(self.encoding, body, each)
     }
 
     fn wire(&self) -> &'static str {

@@ -9,7 +9,7 @@
 //!
 //! Source of the formats: `pkg/push/push.proto` and `pkg/loghttp/push` of Loki 3.
 
-mod answer;
+pub mod answer;
 mod credentials;
 pub mod decode;
 mod deliver;
