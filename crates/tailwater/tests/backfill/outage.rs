@@ -53,9 +53,12 @@ fn giving_up_says_exactly_how_many_lines_are_left() {
     // Up again, and run again.
     rig.sink.set_fallback(Mode::commit());
     let report = rig.run_with(&arguments).assert_complete();
-    rig.verdict(&written).assert_exact_by_timestamp();
-    assert_eq!(rig.stored(), all);
-    assert_eq!(report["duplicates_avoided"]["lines"], stored, "{report}");
+    rig.verdict(&written).assert_exact_without_repeats();
+    // Several requests are on their way at once: of what the sink took behind the first that it refused, each
+    // line is sent again as it was.
+    let avoided = report["duplicates_avoided"]["lines"].as_u64().unwrap();
+    assert!(avoided > 0 && avoided <= stored, "{report}");
+    assert_eq!(rig.stored(), all + stored - avoided, "{report}");
 }
 
 #[test]
