@@ -192,15 +192,27 @@ impl Groups {
         group.is_some_and(|group| self.is_too_large(group, bytes))
     }
 
-    /// Gives a stream time, labels and values of a draft; it is begun where there is none.
-    pub(crate) fn open(&mut self, key: &StreamKey, draft: &Draft<'_>) {
+    /// Gives a stream time, labels and values of a draft; it is begun where there is none. `room` gives
+    /// room for its lines: empty, with the capacity that another group needed.
+    pub(crate) fn open(
+        &mut self,
+        key: &StreamKey,
+        draft: &Draft<'_>,
+        room: impl FnOnce() -> Vec<u8>,
+    ) {
         if let Some(Stream { group, .. }) = self.streams.get_mut(key) {
             self.held_bytes -= group.bytes();
             group.follow(draft);
+            if group.line.capacity() == 0 {
+                group.line = room();
+            }
             self.held_bytes += group.bytes();
             return;
         }
-        let group = Group::of(draft);
+        let group = Group {
+            line: room(),
+            ..Group::of(draft)
+        };
         self.held_bytes += group.bytes();
         self.streams.insert(key.clone(), Stream { clock: 0, group });
     }

@@ -76,6 +76,12 @@ pub(crate) enum Flow {
 /// Labels, and the values of those that a stage speaks of.
 type Seeds = (LabelSet, Vec<(Slot, Box<str>)>);
 
+/// Rooms for lines that are kept for the groups that follow.
+const MAX_SPARE_LINES: usize = 4;
+
+/// The largest of them.
+const MAX_SPARE_LINE_BYTES: usize = 64 << 10;
+
 /// What the operations of a worker share.
 #[derive(Debug)]
 pub(crate) struct Shop {
@@ -84,6 +90,8 @@ pub(crate) struct Shop {
     /// Groups that the last operation released; they go on behind it.
     pub(crate) released: Vec<Group>,
     pub(crate) spare_buffers: Vec<Buffers>,
+    /// Room for the lines of a group, of groups that were sent.
+    spare_lines: Vec<Vec<u8>>,
     /// The tenant of the record that is given.
     pub(crate) tenant: String,
     /// The labels of the last record with a tenant, and what they are without it.
@@ -101,11 +109,26 @@ impl Shop {
             interner: Interner::new(max_label_bytes),
             released: Vec::new(),
             spare_buffers: Vec::new(),
+            spare_lines: Vec::new(),
             tenant: String::new(),
             without_tenant: Memo::default(),
             paused_until: None,
             seeds: None,
         }
+    }
+
+    /// Takes back the room of a group that was sent.
+    pub(crate) fn recycle(&mut self, group: Group) {
+        let mut line = group.line;
+        if self.spare_lines.len() < MAX_SPARE_LINES && line.capacity() <= MAX_SPARE_LINE_BYTES {
+            line.clear();
+            self.spare_lines.push(line);
+        }
+    }
+
+    /// Returns room for the lines of a group that begins.
+    pub(crate) fn spare_line(&mut self) -> Vec<u8> {
+        self.spare_lines.pop().unwrap_or_default()
     }
 
     /// Sets the extracted values that have the name of a label, as at the start of every pipeline.

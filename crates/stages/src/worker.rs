@@ -247,6 +247,7 @@ impl Worker {
         for group in groups.drain(..) {
             let buffers = self.shop.spare_buffers.pop().unwrap_or_default();
             self.run(from, group.draft(buffers), emit);
+            self.shop.recycle(group);
         }
         // The list is kept for its room.
         if self.shop.released.is_empty() {

@@ -144,7 +144,7 @@ impl CriJoin {
             shop.released.extend(self.groups.take(key));
         }
         // Time, labels and values are those of the last part.
-        self.groups.open(key, draft);
+        self.groups.open(key, draft, || shop.spare_line());
         let join = Join {
             separator: b"",
             max_line_bytes: self.max_line_bytes,

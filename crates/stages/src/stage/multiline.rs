@@ -76,7 +76,7 @@ impl Multiline {
             (None, false) => return Flow::Next,
             (_, true) => {
                 shop.released.extend(self.groups.release(&key));
-                self.groups.open(&key, draft);
+                self.groups.open(&key, draft, || shop.spare_line());
             }
             (Some(group), false) => {
                 if self.is_over(group, draft) {
