@@ -107,9 +107,10 @@ pub(crate) fn with_labels(labels: &LabelSet, extra: &[(String, String)]) -> Labe
     LabelSet::new(labels.iter().chain(lacking)).unwrap_or_else(|_| labels.clone())
 }
 
-/// The labels of a file with those of each level, made when they are first needed.
+/// The labels of a file with those of each level, made when they are first needed: most files never do, and
+/// there may be many.
 #[derive(Debug, Default)]
-pub(crate) struct LeveledLabels([OnceCell<LabelSet>; 6]);
+pub(crate) struct LeveledLabels(OnceCell<Box<[OnceCell<LabelSet>; 6]>>);
 
 impl LeveledLabels {
     /// Returns the labels of a file, with that of a level where there is one.
@@ -124,7 +125,7 @@ impl LeveledLabels {
                 Level::Fatal => 5,
             };
             let Self(places) = self;
-            Some((places.get(index)?, level))
+            Some((places.get_or_init(Box::default).get(index)?, level))
         };
         level.and_then(place).map_or(labels, |(leveled, level)| {
             leveled.get_or_init(|| with_label(labels, SEVERITY_LABEL, level.as_str()))

@@ -59,6 +59,10 @@ impl Pipeline {
     ) {
         let names: Vec<&Arc<str>> = routes.iter().map(|(_, feed)| &feed.name).collect();
         let starts = starts(stored, &names);
+        if let Some(file) = self.tailer.file_mut(id) {
+            // No room for more: of many thousands of files, each has one cursor.
+            file.cursors.reserve_exact(routes.len());
+        }
         for ((source, feed), known) in routes.iter().zip(starts.positions) {
             if self.cursor_of(id, feed).is_some() {
                 continue;
