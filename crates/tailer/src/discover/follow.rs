@@ -216,6 +216,9 @@ impl<R> crate::Tailer<R> {
     }
 }
 
+/// Bytes of a head: one window.
+const HEAD_BYTES: usize = WINDOW_BYTES as usize;
+
 /// What the lines of a file are those of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
@@ -260,10 +263,11 @@ pub(super) struct Look {
 
 impl Look {
     pub(super) fn at(opened: &OpenedLog, rules: Option<ArchiveRules>, name: &OsStr) -> Self {
-        let mut head = vec![0; usize::from(WINDOW_BYTES)];
-        let read = read_at(&opened.file, &mut head, 0).unwrap_or(0);
-        head.truncate(read);
-        let form = Form::of(&head, rules, name);
+        // Not on the heap: a thousand short heads would leave as many holes there.
+        let mut window = [0; HEAD_BYTES];
+        let read = read_at(&opened.file, &mut window, 0).unwrap_or(0);
+        let head = window.get(..read).unwrap_or_default();
+        let form = Form::of(head, rules, name);
         if let Form::Archive(compression) = form {
             let head = head_of(&opened.file, compression);
             let is_told = rules.is_some_and(|rules| rules.compression.is_some());
@@ -273,10 +277,8 @@ impl Look {
                 is_cut: head.is_cut && !is_told,
             };
         }
-        // Thousands of short files may be found in one turn.
-        head.shrink_to_fit();
         Self {
-            head,
+            head: head.to_vec(),
             form,
             is_cut: false,
         }
