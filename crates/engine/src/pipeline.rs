@@ -53,6 +53,23 @@ pub(crate) enum Control {
     Stop,
 }
 
+impl Control {
+    /// Carries out what a thread is told that has one configuration for all of its life, and no files that
+    /// are followed; returns whether to go on.
+    fn obey_unchanging(control: &Receiver<Self>) -> bool {
+        loop {
+            match control.try_recv() {
+                Err(TryRecvError::Empty) => return true,
+                Ok(Self::Status(answer)) => drop(answer.try_send(Vec::new())),
+                Ok(Self::Detach(_, answer) | Self::Reload(_, answer)) => {
+                    answer.try_send(()).ok();
+                }
+                Ok(Self::Stop) | Err(TryRecvError::Disconnected) => return false,
+            }
+        }
+    }
+}
+
 /// One pipeline thread.
 #[derive(Debug)]
 pub(crate) struct Pipeline {

@@ -9,7 +9,7 @@ mod blocks;
 mod opened;
 mod redo;
 
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -160,18 +160,8 @@ impl ChainReader {
     }
 
     /// Carries out what it is told; returns whether to go on.
-    fn obey(&mut self) -> bool {
-        loop {
-            match self.control.try_recv() {
-                Err(TryRecvError::Empty) => return true,
-                Ok(Control::Status(answer)) => drop(answer.try_send(Vec::new())),
-                // There is one configuration for the whole run.
-                Ok(Control::Detach(_, answer) | Control::Reload(_, answer)) => {
-                    answer.try_send(()).ok();
-                }
-                Ok(Control::Stop) | Err(TryRecvError::Disconnected) => return false,
-            }
-        }
+    fn obey(&self) -> bool {
+        Control::obey_unchanging(&self.control)
     }
 
     fn timeout(&self, now: Instant) -> Option<Duration> {

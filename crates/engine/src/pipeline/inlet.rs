@@ -9,7 +9,7 @@ mod input;
 use std::fs::File;
 use std::io;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -136,18 +136,8 @@ impl Inlet {
     }
 
     /// Carries out what it is told; returns whether to go on.
-    fn obey(&mut self) -> bool {
-        loop {
-            match self.control.try_recv() {
-                Err(TryRecvError::Empty) => return true,
-                Ok(Control::Status(answer)) => drop(answer.try_send(Vec::new())),
-                // There is one configuration for the whole stream.
-                Ok(Control::Detach(_, answer) | Control::Reload(_, answer)) => {
-                    answer.try_send(()).ok();
-                }
-                Ok(Control::Stop) | Err(TryRecvError::Disconnected) => return false,
-            }
-        }
+    fn obey(&self) -> bool {
+        Control::obey_unchanging(&self.control)
     }
 
     fn timeout(&self, now: Instant) -> Option<Duration> {

@@ -160,29 +160,13 @@ impl Pipeline {
 
     /// Returns the open batch for the lines of a lane, opening it where there is none.
     fn slot_of(&mut self, sink: u32) -> Option<usize> {
-        let known = self.slots.iter().position(|slot| slot.sink == sink);
-        if known.is_some() {
-            return known;
-        }
-        let end = self.plan.lane(sink)?;
-        self.slots.push(Slot::new(end, self.stamps.step));
-        Some(self.slots.len() - 1)
+        Slot::find_or_open(&mut self.slots, &self.plan, sink, self.stamps.step)
     }
 
     /// Returns the stages of a source for a lane, setting them up where they are not; `None` where the
     /// source has none.
     fn workshop_of(&mut self, source: usize, sink: u32) -> Option<usize> {
-        let known = self
-            .workshops
-            .iter()
-            .position(|workshop| workshop.source == source && workshop.sink == sink);
-        if known.is_some() {
-            return known;
-        }
-        let (of_source, end) = (self.plan.sources.get(source)?, self.plan.lane(sink)?);
-        let workshop = Workshop::new(source, of_source, end)?;
-        self.workshops.push(workshop);
-        Some(self.workshops.len() - 1)
+        Workshop::find_or_set_up(&mut self.workshops, &self.plan, source, sink)
     }
 
     /// Takes over another plan; files and cursors that stand in both go on undisturbed.

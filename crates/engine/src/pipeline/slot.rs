@@ -10,7 +10,7 @@ use tailwater_record::{BatchId, CursorId, EncodedBatch, Marker, RecordView, Shar
 
 use crate::desk::Desk;
 use crate::queue::Queued;
-use crate::route::SinkEnd;
+use crate::route::{Plan, SinkEnd};
 
 /// Tenants that stages chose with a batch open at once; at more, all are sealed.
 const MAX_OPEN_TENANTS: usize = 64;
@@ -92,6 +92,21 @@ struct Sealed {
 }
 
 impl Slot {
+    /// Returns the open batch for the lines of a lane, opening it where there is none; `None` for no lane.
+    pub(super) fn find_or_open(
+        slots: &mut Vec<Self>,
+        plan: &Plan,
+        sink: u32,
+        timestamp_step: u64,
+    ) -> Option<usize> {
+        let known = slots.iter().position(|slot| slot.sink == sink);
+        if known.is_some() {
+            return known;
+        }
+        slots.push(Self::new(plan.lane(sink)?, timestamp_step));
+        Some(slots.len() - 1)
+    }
+
     pub(super) fn new(end: &SinkEnd, timestamp_step: u64) -> Self {
         Self {
             sink: end.outlet.id,

@@ -21,7 +21,7 @@ use super::severity::Grading;
 use super::slot::{Place, Slot};
 use crate::books::RouteIndex;
 use crate::config::SeverityForm;
-use crate::route::{ExtraLabels, Route, SinkEnd, SourceEnd};
+use crate::route::{ExtraLabels, Plan, Route, SinkEnd, SourceEnd};
 
 /// How long the open groups of a file that was read to its end wait for the first line of the file that
 /// took its path.
@@ -73,6 +73,25 @@ struct Group {
 }
 
 impl Workshop {
+    /// Returns the stages of a source for a lane, setting them up where they are not; `None` where the
+    /// source has none.
+    pub(super) fn find_or_set_up(
+        workshops: &mut Vec<Self>,
+        plan: &Plan,
+        source: usize,
+        sink: u32,
+    ) -> Option<usize> {
+        let known = workshops
+            .iter()
+            .position(|workshop| workshop.source == source && workshop.sink == sink);
+        if known.is_some() {
+            return known;
+        }
+        let (of_source, end) = (plan.sources.get(source)?, plan.lane(sink)?);
+        workshops.push(Self::new(source, of_source, end)?);
+        Some(workshops.len() - 1)
+    }
+
     /// Sets up the stages of a source, where it has any; `index` is the source's.
     pub(super) fn new(index: usize, source: &SourceEnd, end: &SinkEnd) -> Option<Self> {
         let stages = source.stages.as_deref()?;
