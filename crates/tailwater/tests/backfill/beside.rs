@@ -38,6 +38,11 @@ fn what_the_agent_follows_is_left_to_it_and_the_rest_is_delivered() {
     live.reopen().unwrap();
     live.write_lines(100).unwrap();
     assert!(has_all(live.written()), "{}", agent.log());
+    // What is delivered and not yet stored would be sent again, as after a crash.
+    let read = [rig.log("app.log"), rig.log("app.log.1")].map(|path| path.metadata().unwrap());
+    let read: u64 = read.iter().map(std::fs::Metadata::len).sum();
+    let is_stored = || rig.positions().iter().sum::<u64>() == read;
+    wait::until(DEADLINE, "the agent's positions are stored", is_stored).unwrap();
     pack("zstd", &["--rm", "-q"], &rig.log("app.log.1"));
 
     let arguments = ["--config", &config, &rig.glob("app.log*")];

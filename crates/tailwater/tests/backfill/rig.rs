@@ -87,6 +87,19 @@ impl Rig {
         path.display().to_string()
     }
 
+    /// Returns the offsets that are stored for the configuration's source and sink, of whatever files.
+    pub(crate) fn positions(&self) -> Vec<u64> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tailwater"));
+        command.args(["positions", "list", "--json", "--data-dir"]);
+        let done = command.arg(self.data_dir()).output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+        let listed: Value = serde_json::from_slice(&done.stdout).unwrap();
+        let files = listed["files"].as_array().unwrap().iter();
+        files
+            .filter_map(|file| file["positions"]["loki/logs"].as_u64())
+            .collect()
+    }
+
     /// Starts the command without a configuration.
     pub(crate) fn start(&self, arguments: &[&str]) -> Running {
         let (url, data_dir) = (self.sink.url(), self.data_dir());
