@@ -1,4 +1,4 @@
-//! Archives: decoding ends, takes no more than it is given, and gives the same however it is fed.
+//! Archives: decoding ends, takes no more than it is given, and gives the same whatever room it has.
 
 use tailwater_tailer::Compression;
 use tailwater_tailer::archive::{Damage, Decoder};
@@ -14,7 +14,7 @@ const FORMATS: [Compression; 5] = [
 ];
 
 /// Decoded bytes after which it is enough: a few kilobytes of input may stand for gigabytes.
-const MAX_DECODED_BYTES: usize = 1 << 20;
+const MAX_DECODED_BYTES: usize = 1 << 18;
 
 /// What became of a file.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,17 +31,29 @@ pub(crate) fn run(bytes: &[u8]) {
     let Some(compression) = FORMATS.get(usize::from(format)) else {
         return;
     };
-    let whole = decode(*compression, file, usize::MAX, 64 << 10);
     let pieces = [usize::from(input_piece) + 1, usize::from(output_piece) + 1];
+    let whole = decode(*compression, file, usize::MAX, 64 << 10);
+    assert_alike(&whole, &decode(*compression, file, usize::MAX, pieces[1]));
     let fed = decode(*compression, file, pieces[0], pieces[1]);
+    if *compression == Compression::Xz && whole.damage.is_some() && fed.damage.is_some() {
+        // How soon liblzma sees damage depends on how much it sees at once.
+        let len = whole.made.len().min(fed.made.len());
+        assert_eq!(whole.made.get(..len), fed.made.get(..len));
+    } else {
+        assert_alike(&whole, &fed);
+    }
+    if whole.is_whole && whole.damage.is_none() && *compression != Compression::Zlib {
+        assert_eq!(Compression::detect(file), Some(*compression));
+    }
+}
+
+/// Asserts that the same was made, as far as both went.
+fn assert_alike(whole: &Outcome, fed: &Outcome) {
     let len = whole.made.len().min(fed.made.len());
     assert_eq!(whole.made.get(..len), fed.made.get(..len));
     if len < MAX_DECODED_BYTES {
         assert_eq!((whole.damage, whole.is_whole), (fed.damage, fed.is_whole));
         assert_eq!(whole.made.len(), fed.made.len());
-    }
-    if whole.is_whole && whole.damage.is_none() && *compression != Compression::Zlib {
-        assert_eq!(Compression::detect(file), Some(*compression));
     }
 }
 

@@ -1,5 +1,7 @@
 //! From compressed bytes to decoded ones, member by member.
 
+use std::ops::Range;
+
 use zstd::zstd_safe;
 
 use super::{Begins, Compression, Damage, MAX_XZ_BYTES, MAX_ZSTD_WINDOW_BITS};
@@ -12,6 +14,9 @@ const DEFLATE_BYTES: u64 = 50_000;
 
 /// What a decoder of bzip2 takes at most.
 const BZIP2_BYTES: u64 = 4_000_000;
+
+/// Decoded bytes that a decoder of xz makes at once.
+const XZ_BLOCK_BYTES: usize = 64 * 1024;
 
 /// Bytes of the header of a zstd block: RFC 8878, section 3.1.1.2.
 const ZSTD_BLOCK_HEADER_BYTES: usize = 3;
@@ -35,7 +40,7 @@ enum Member {
     Deflate(flate2::Decompress),
     Bzip2(bzip2::Decompress),
     Zstd(Zstd),
-    Xz(liblzma::stream::Stream),
+    Xz(Xz),
 }
 
 /// A decoder of one frame of zstd.
@@ -45,6 +50,21 @@ struct Zstd {
     wanted: usize,
     /// It may hold decoded bytes that had no room.
     is_holding: bool,
+    taken: u64,
+    made: u64,
+}
+
+/// A decoder of one stream of xz.
+///
+/// How many bytes liblzma makes before it sees that an input is damaged depends on the room it is given. What
+/// was delivered is found again by their number: so it decodes to blocks, whatever room there is for them.
+struct Xz {
+    stream: liblzma::stream::Stream,
+    block: Box<[u8]>,
+    /// What of the block is made and not handed out.
+    held: Range<usize>,
+    /// What follows it: whether the stream has ended, or the damage.
+    then: Result<bool, Damage>,
     taken: u64,
     made: u64,
 }
@@ -147,10 +167,7 @@ impl Member {
             Compression::Zlib => Self::Deflate(flate2::Decompress::new(true)),
             Compression::Bzip2 => Self::Bzip2(bzip2::Decompress::new(false)),
             Compression::Zstd => Self::Zstd(Zstd::new()),
-            Compression::Xz => Self::Xz(
-                liblzma::stream::Stream::new_stream_decoder(MAX_XZ_BYTES, 0)
-                    .expect("without flags it can only lack memory, of which it takes little yet"),
-            ),
+            Compression::Xz => Self::Xz(Xz::new()),
         }
     }
 
@@ -168,7 +185,7 @@ impl Member {
                 .map(|status| status == bzip2::Status::StreamEnd)
                 .map_err(|_| Damage::Corrupt),
             Self::Zstd(member) => member.decode(input, output),
-            Self::Xz(member) => decode_xz(member, input, output),
+            Self::Xz(member) => member.decode(input, output),
         };
         let (taken, made) = self.totals();
         let since = |before: u64, now: u64| {
@@ -187,7 +204,7 @@ impl Member {
             Self::Deflate(member) => (member.total_in(), member.total_out()),
             Self::Bzip2(member) => (member.total_in(), member.total_out()),
             Self::Zstd(member) => (member.taken, member.made),
-            Self::Xz(member) => (member.total_in(), member.total_out()),
+            Self::Xz(member) => (member.taken, member.made),
         }
     }
 }
@@ -243,16 +260,55 @@ impl Zstd {
     }
 }
 
-/// Returns whether the stream has ended.
-fn decode_xz(
-    stream: &mut liblzma::stream::Stream,
-    input: &[u8],
-    output: &mut [u8],
-) -> Result<bool, Damage> {
-    use liblzma::stream::{Action, Error, Status};
-    match stream.process(input, output, Action::Run) {
-        Ok(status) => Ok(status == Status::StreamEnd),
-        Err(Error::MemLimit | Error::Mem) => Err(Damage::WindowTooLarge),
-        Err(_) => Err(Damage::Corrupt),
+impl Xz {
+    fn new() -> Self {
+        Self {
+            stream: liblzma::stream::Stream::new_stream_decoder(MAX_XZ_BYTES, 0)
+                .expect("without flags it can only lack memory, of which it takes little yet"),
+            block: vec![0; XZ_BLOCK_BYTES].into_boxed_slice(),
+            held: 0..0,
+            then: Ok(false),
+            taken: 0,
+            made: 0,
+        }
+    }
+
+    /// Returns whether the stream has ended.
+    fn decode(&mut self, input: &[u8], output: &mut [u8]) -> Result<bool, Damage> {
+        if self.held.is_empty() {
+            self.fill(input);
+        }
+        let held = self.block.get(self.held.clone()).unwrap_or_default();
+        let len = held.len().min(output.len());
+        if let (Some(target), Some(held)) = (output.get_mut(..len), held.get(..len)) {
+            target.copy_from_slice(held);
+        }
+        self.held.start += len;
+        self.made = self.made.saturating_add(len as u64);
+        if self.held.is_empty() {
+            self.then
+        } else {
+            Ok(false)
+        }
+    }
+
+    /// Decodes on to the end of the block, or of the input.
+    fn fill(&mut self, input: &[u8]) {
+        use liblzma::stream::{Action, Error, Status};
+        if self.held.end == self.block.len() {
+            self.held = 0..0;
+        }
+        let room = self.block.get_mut(self.held.end..).unwrap_or_default();
+        let (taken, made) = (self.stream.total_in(), self.stream.total_out());
+        self.then = match self.stream.process(input, room, Action::Run) {
+            Ok(status) => Ok(status == Status::StreamEnd),
+            Err(Error::MemLimit | Error::Mem) => Err(Damage::WindowTooLarge),
+            Err(_) => Err(Damage::Corrupt),
+        };
+        let taken = self.stream.total_in().saturating_sub(taken);
+        self.taken = self.taken.saturating_add(taken);
+        let made = self.stream.total_out().saturating_sub(made);
+        let made = usize::try_from(made).unwrap_or(usize::MAX);
+        self.held.end = self.held.end.saturating_add(made).min(self.block.len());
     }
 }
