@@ -15,8 +15,8 @@ const DEFLATE_BYTES: u64 = 50_000;
 /// What a decoder of bzip2 takes at most.
 const BZIP2_BYTES: u64 = 4_000_000;
 
-/// Decoded bytes that a decoder of xz makes at once.
-const XZ_BLOCK_BYTES: usize = 64 * 1024;
+/// Decoded bytes that a decoder of bzip2 or xz makes at once.
+const BLOCK_BYTES: usize = 64 * 1024;
 
 /// Bytes of the header of a zstd block: RFC 8878, section 3.1.1.2.
 const ZSTD_BLOCK_HEADER_BYTES: usize = 3;
@@ -38,9 +38,8 @@ pub struct Decoder {
 
 enum Member {
     Deflate(flate2::Decompress),
-    Bzip2(bzip2::Decompress),
     Zstd(Zstd),
-    Xz(Xz),
+    Blocked(Blocked),
 }
 
 /// A decoder of one frame of zstd.
@@ -54,12 +53,12 @@ struct Zstd {
     made: u64,
 }
 
-/// A decoder of one stream of xz.
+/// A decoder of one stream of bzip2 or xz.
 ///
-/// How many bytes liblzma makes before it sees that an input is damaged depends on the room it is given. What
-/// was delivered is found again by their number: so it decodes to blocks, whatever room there is for them.
-struct Xz {
-    stream: liblzma::stream::Stream,
+/// How many bytes their libraries make before they say that an input is damaged depends on the room that they are
+/// given. What was delivered is found again by their number: so they decode to blocks, whatever room there is.
+struct Blocked {
+    library: Library,
     block: Box<[u8]>,
     /// What of the block is made and not handed out.
     held: Range<usize>,
@@ -67,6 +66,11 @@ struct Xz {
     then: Result<bool, Damage>,
     taken: u64,
     made: u64,
+}
+
+enum Library {
+    Bzip2(bzip2::Decompress),
+    Xz(liblzma::stream::Stream),
 }
 
 /// What one step took and made.
@@ -108,11 +112,13 @@ impl Decoder {
         match &self.member {
             None => 0,
             Some(Member::Deflate(_)) => DEFLATE_BYTES,
-            Some(Member::Bzip2(_)) => BZIP2_BYTES,
             Some(Member::Zstd(member)) => {
                 u64::try_from(member.context.sizeof()).unwrap_or(u64::MAX)
             }
-            Some(Member::Xz(_)) => MAX_XZ_BYTES,
+            Some(Member::Blocked(member)) => match member.library {
+                Library::Bzip2(_) => BZIP2_BYTES,
+                Library::Xz(_) => MAX_XZ_BYTES,
+            },
         }
     }
 
@@ -165,9 +171,14 @@ impl Member {
         match compression {
             Compression::Gzip => Self::Deflate(flate2::Decompress::new_gzip(WINDOW_BITS)),
             Compression::Zlib => Self::Deflate(flate2::Decompress::new(true)),
-            Compression::Bzip2 => Self::Bzip2(bzip2::Decompress::new(false)),
+            Compression::Bzip2 => {
+                Self::Blocked(Blocked::new(Library::Bzip2(bzip2::Decompress::new(false))))
+            }
             Compression::Zstd => Self::Zstd(Zstd::new()),
-            Compression::Xz => Self::Xz(Xz::new()),
+            Compression::Xz => Self::Blocked(Blocked::new(Library::Xz(
+                liblzma::stream::Stream::new_stream_decoder(MAX_XZ_BYTES, 0)
+                    .expect("without flags it can only lack memory, of which it takes little yet"),
+            ))),
         }
     }
 
@@ -180,12 +191,8 @@ impl Member {
                 .decompress(input, output, flate2::FlushDecompress::None)
                 .map(|status| status == flate2::Status::StreamEnd)
                 .map_err(|_| Damage::Corrupt),
-            Self::Bzip2(member) => member
-                .decompress(input, output)
-                .map(|status| status == bzip2::Status::StreamEnd)
-                .map_err(|_| Damage::Corrupt),
             Self::Zstd(member) => member.decode(input, output),
-            Self::Xz(member) => member.decode(input, output),
+            Self::Blocked(member) => member.decode(input, output),
         };
         let (taken, made) = self.totals();
         let since = |before: u64, now: u64| {
@@ -202,9 +209,8 @@ impl Member {
     fn totals(&self) -> (u64, u64) {
         match self {
             Self::Deflate(member) => (member.total_in(), member.total_out()),
-            Self::Bzip2(member) => (member.total_in(), member.total_out()),
             Self::Zstd(member) => (member.taken, member.made),
-            Self::Xz(member) => (member.taken, member.made),
+            Self::Blocked(member) => (member.taken, member.made),
         }
     }
 }
@@ -260,12 +266,11 @@ impl Zstd {
     }
 }
 
-impl Xz {
-    fn new() -> Self {
+impl Blocked {
+    fn new(library: Library) -> Self {
         Self {
-            stream: liblzma::stream::Stream::new_stream_decoder(MAX_XZ_BYTES, 0)
-                .expect("without flags it can only lack memory, of which it takes little yet"),
-            block: vec![0; XZ_BLOCK_BYTES].into_boxed_slice(),
+            library,
+            block: vec![0; BLOCK_BYTES].into_boxed_slice(),
             held: 0..0,
             then: Ok(false),
             taken: 0,
@@ -294,21 +299,40 @@ impl Xz {
 
     /// Decodes on to the end of the block, or of the input.
     fn fill(&mut self, input: &[u8]) {
-        use liblzma::stream::{Action, Error, Status};
         if self.held.end == self.block.len() {
             self.held = 0..0;
         }
         let room = self.block.get_mut(self.held.end..).unwrap_or_default();
-        let (taken, made) = (self.stream.total_in(), self.stream.total_out());
-        self.then = match self.stream.process(input, room, Action::Run) {
-            Ok(status) => Ok(status == Status::StreamEnd),
-            Err(Error::MemLimit | Error::Mem) => Err(Damage::WindowTooLarge),
-            Err(_) => Err(Damage::Corrupt),
-        };
-        let taken = self.stream.total_in().saturating_sub(taken);
-        self.taken = self.taken.saturating_add(taken);
-        let made = self.stream.total_out().saturating_sub(made);
-        let made = usize::try_from(made).unwrap_or(usize::MAX);
+        let (taken, made) = self.library.totals();
+        self.then = self.library.decode(input, room);
+        let (taken_now, made_now) = self.library.totals();
+        self.taken = self.taken.saturating_add(taken_now.saturating_sub(taken));
+        let made = usize::try_from(made_now.saturating_sub(made)).unwrap_or(usize::MAX);
         self.held.end = self.held.end.saturating_add(made).min(self.block.len());
+    }
+}
+
+impl Library {
+    /// Returns whether the stream has ended.
+    fn decode(&mut self, input: &[u8], output: &mut [u8]) -> Result<bool, Damage> {
+        use liblzma::stream::{Action, Error, Status};
+        match self {
+            Self::Bzip2(stream) => stream
+                .decompress(input, output)
+                .map(|status| status == bzip2::Status::StreamEnd)
+                .map_err(|_| Damage::Corrupt),
+            Self::Xz(stream) => match stream.process(input, output, Action::Run) {
+                Ok(status) => Ok(status == Status::StreamEnd),
+                Err(Error::MemLimit | Error::Mem) => Err(Damage::WindowTooLarge),
+                Err(_) => Err(Damage::Corrupt),
+            },
+        }
+    }
+
+    fn totals(&self) -> (u64, u64) {
+        match self {
+            Self::Bzip2(stream) => (stream.total_in(), stream.total_out()),
+            Self::Xz(stream) => (stream.total_in(), stream.total_out()),
+        }
     }
 }
