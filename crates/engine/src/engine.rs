@@ -537,10 +537,12 @@ fn number(note: &[u8]) -> u64 {
 async fn drain(outlets: &[Arc<Outlet>], timeout: Duration) {
     let deadline = tokio::time::Instant::now() + timeout;
     for outlet in outlets {
+        outlet.queue.drain();
+    }
+    for outlet in outlets {
         loop {
             let changed = outlet.changed.notified();
-            // What is on disk is delivered after the next start.
-            if outlet.queue.is_empty_in_memory() || outlet.failure().is_some() {
+            if outlet.is_drained() || outlet.failure().is_some() {
                 break;
             }
             if tokio::time::timeout_at(deadline, changed).await.is_err() {

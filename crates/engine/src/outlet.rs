@@ -189,6 +189,12 @@ impl Outlet {
         }
     }
 
+    /// Returns whether nothing is on the wire, and nothing in memory that the disk does not have.
+    pub(crate) fn is_drained(&self) -> bool {
+        let on_the_wire = self.counts.in_flight_batches.load(Ordering::Acquire);
+        self.queue.is_empty_in_memory() && on_the_wire == 0
+    }
+
     /// A frame of the spill is settled.
     pub(crate) fn ack_spilled(&self, seq: u64, outcomes: Vec<Outcome>) {
         self.ack_spilled_quietly(seq, outcomes);

@@ -150,6 +150,8 @@ struct State {
     read_ahead: VecDeque<Taken>,
     /// Something for the spill's thread to look at.
     has_spill_work: bool,
+    /// The sender takes nothing more from the spill.
+    is_draining: bool,
     is_stopping: bool,
 }
 
@@ -250,6 +252,9 @@ impl Queue {
     fn try_pop(&self) -> Option<Taken> {
         let mut state = self.lock();
         if state.is_spilling {
+            if state.is_draining {
+                return None;
+            }
             let taken = state.read_ahead.pop_front()?;
             state.has_spill_work = true;
             drop(state);
@@ -447,6 +452,11 @@ impl Queue {
     pub(crate) fn set_spill_full(&self, is_full: bool) {
         self.lock().is_spill_full = is_full;
         self.budget.wake();
+    }
+
+    /// What is on disk stays there for the next start, but for what the sender has taken.
+    pub(crate) fn drain(&self) {
+        self.lock().is_draining = true;
     }
 
     /// There is something for the spill's thread to look at.

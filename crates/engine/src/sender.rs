@@ -50,7 +50,6 @@ async fn deliver_and_resolve(taken: Taken, outlet: &Outlet, desk: &Desk) {
     failpoint("send");
     let undelivered = deliver_whole(batch, outlet).await;
     failpoint("ack");
-    in_flight.fetch_sub(1, Ordering::Relaxed);
     if undelivered.given_up.is_empty() {
         Outlet::count(&outlet.counts.delivered_batches, 1);
         Outlet::count(&outlet.counts.delivered_bytes, batch.body.len() as u64);
@@ -65,6 +64,7 @@ async fn deliver_and_resolve(taken: Taken, outlet: &Outlet, desk: &Desk) {
         given_up: undelivered.given_up,
     };
     desk.settle(&taken, &origins, &lost, outlet);
+    in_flight.fetch_sub(1, Ordering::Release);
     outlet.changed.notify_waiters();
 }
 

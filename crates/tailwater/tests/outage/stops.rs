@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tailwater_testkit::fault_sink::{Mode, SinkState};
 
-use crate::rig::DEADLINE;
+use crate::rig::{DEADLINE, stop};
 use crate::setup::{
     MANY, assert_all_acked, bring_up, end, rig, take_down, wait_delivered, wait_read, wait_spilled,
     writer,
@@ -71,6 +71,36 @@ fn a_sink_that_never_answers_does_not_hold_up_a_stop() {
     let agent = rig.start();
     wait_delivered(&rig, &agent, &written);
     rig.verdict(&written).assert_exact();
+    assert_all_acked(&agent, &written);
+    end(agent);
+}
+
+#[test]
+fn stopped_while_a_spill_is_delivered_what_is_on_the_wire_is_waited_for_and_sent_once() {
+    let rig = rig(SPILL);
+    take_down(&rig);
+    let mut agent = rig.start();
+    let mut writer = writer(&rig, "a.log", 1);
+    writer.write_lines(MANY).unwrap();
+    let written = [writer.written()];
+    wait_read(&agent, &written);
+    wait_spilled(&rig, &agent);
+    std::fs::remove_file(rig.log("a.log")).unwrap();
+    stop(&mut agent);
+    // Each batch is stored at once, and its answer takes a while.
+    rig.sink.set_fallback(Mode::drip(Duration::from_millis(5)));
+    let mut agent = rig.start();
+    let has_some = |state: &SinkState| state.committed_entries() > 0;
+    assert!(rig.sink.wait_until(has_some, DEADLINE), "{}", agent.log());
+    stop(&mut agent);
+    let stored = rig.sink.inspect(SinkState::committed_entries);
+    assert!(stored < MANY, "all was delivered before the stop");
+    bring_up(&rig);
+    let agent = rig.start();
+    wait_delivered(&rig, &agent, &written);
+    let verdict = rig.verdict(&written);
+    verdict.assert_exact();
+    assert_eq!(verdict.excused_duplicates(), 0, "{verdict}");
     assert_all_acked(&agent, &written);
     end(agent);
 }
