@@ -42,7 +42,7 @@ pub struct BackfillArguments {
     /// Only lines from this time on: RFC 3339, a date (UTC), or so long ago, like `7d`.
     #[arg(long, value_parser = Moment::parse, value_name = "TIME")]
     pub(crate) since: Option<Moment>,
-    /// Only lines before this time.
+    /// Only lines before this time: RFC 3339, or a date (UTC).
     #[arg(long, value_parser = Moment::parse, value_name = "TIME")]
     pub(crate) until: Option<Moment>,
     /// Bytes of lines a second at most, like `20MiB`.

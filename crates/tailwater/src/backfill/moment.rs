@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use jiff::civil::Date;
+use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use tailwater_record::TimestampNs;
 
@@ -27,13 +27,18 @@ impl Moment {
             return Ok(Self::Ago(ago));
         }
         let at = text.parse::<Timestamp>().or_else(|error| {
-            let date: Date = text.parse().map_err(|_no_date| error)?;
+            // As a date, jiff reads a time of day too, and leaves it out.
+            let is_date = !text.contains([':', ' ', 'T', 't']);
+            let date = text.parse::<Date>().ok().filter(|_| is_date).ok_or(error)?;
             date.to_zoned(TimeZone::UTC).map(|day| day.timestamp())
         });
         let nanoseconds = at
             .ok()
             .and_then(|at| u64::try_from(at.as_nanosecond()).ok());
         nanoseconds.map(TimestampNs).map(Self::At).ok_or_else(|| {
+            if text.parse::<DateTime>().is_ok() && text.contains(':') {
+                return format!("`{text}` names no zone: end it with `Z` for UTC, or with an offset like `+01:00`");
+            }
             format!(
                 "`{text}` is no time: write it like `2026-11-20T08:00:00Z`, `2026-11-20` or, for that long ago, `7d`"
             )
@@ -64,7 +69,8 @@ pub(crate) fn duration(text: &str) -> Option<Duration> {
 /// The times that lines are wanted of; `None` for all.
 ///
 /// # Errors
-/// What is wrong with the two.
+/// What is wrong with the two. An end that moves with the clock is: what it leaves out now is behind the positions
+/// when it has moved.
 pub(crate) fn range(
     since: Option<Moment>,
     until: Option<Moment>,
@@ -73,12 +79,26 @@ pub(crate) fn range(
     if since.is_none() && until.is_none() {
         return Ok(None);
     }
+    if let Some(until @ Moment::Ago(_)) = until {
+        return Err(fixed_end(until.resolve(now_ns)));
+    }
     let start = since.map_or(TimestampNs(0), |since| since.resolve(now_ns));
     let end = until.map_or(TimestampNs(u64::MAX), |until| until.resolve(now_ns));
     if start >= end {
         return Err("`--since` is not before `--until`: no line is between them".to_owned());
     }
     Ok(Some(start..end))
+}
+
+/// Says how an end that moves is written as one that stands still.
+fn fixed_end(end: TimestampNs) -> String {
+    let seconds = i64::try_from(end.0 / 1_000_000_000).ok();
+    let end = seconds.and_then(|seconds| Timestamp::from_second(seconds).ok());
+    let end = end.unwrap_or_default();
+    format!(
+        "`--until` needs a time that stays the same when it is run again, or lines are left out for good: write \
+         `--until {end}`"
+    )
 }
 
 #[cfg(test)]
@@ -111,18 +131,42 @@ mod tests {
     }
 
     #[test]
+    fn an_end_that_moves_from_run_to_run_is_refused_and_written_as_one_that_does_not() {
+        let hour = Some(Moment::parse("1h").unwrap());
+        let error = range(None, hour, 1_795_262_400 * SECOND + 5).unwrap_err();
+        assert!(error.ends_with("`--until 2026-11-21T11:00:00Z`"), "{error}");
+        range(hour, hour, 0).unwrap_err();
+    }
+
+    #[test]
+    fn a_time_of_day_without_a_zone_is_refused_and_not_left_out() {
+        for text in [
+            "2026-11-21T10:00",
+            "2026-11-21 10:00:00",
+            "2026-11-21t10:00:00.5",
+            "20261121T100000",
+        ] {
+            Moment::parse(text).unwrap_err();
+        }
+        let error = Moment::parse("2026-11-21 10:00:00").unwrap_err();
+        assert!(error.contains("names no zone"), "{error}");
+        let with_zone = Moment::parse("2026-11-21 10:00:00Z");
+        assert_eq!(with_zone, Moment::parse("2026-11-21T11:00:00+01:00"));
+    }
+
+    #[test]
     fn a_range_ends_before_its_end_and_is_never_empty() {
         let parse = |text| Some(Moment::parse(text).unwrap());
         let now = 100 * SECOND;
         assert_eq!(range(None, None, now), Ok(None));
         let until = range(None, parse("1970-01-01T00:00:50Z"), now);
         assert_eq!(until, Ok(Some(TimestampNs(0)..TimestampNs(50 * SECOND))));
-        let last = range(parse("30s"), parse("10s"), now);
+        let last = range(parse("30s"), parse("1970-01-01T00:01:30Z"), now);
         assert_eq!(
             last,
             Ok(Some(TimestampNs(70 * SECOND)..TimestampNs(90 * SECOND)))
         );
-        range(parse("10s"), parse("30s"), now).unwrap_err();
+        range(parse("10s"), parse("1970-01-01T00:01:10Z"), now).unwrap_err();
         range(parse("1970-01-01"), parse("1970-01-01"), now).unwrap_err();
         // Longer ago than there is time: from the beginning.
         let all = range(parse("3000w"), None, now);
