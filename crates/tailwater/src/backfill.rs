@@ -24,7 +24,6 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use tailwater_durable::{DirLock, Disk, LockError, Storage};
 use tailwater_engine::BackfillPlan;
 use tailwater_tailer::AllowedRoots;
@@ -39,7 +38,7 @@ use setup::Setup;
 use stored::Stored;
 
 use crate::config::raw::RawLogLevel;
-use crate::exit::{Failure, Hint};
+use crate::exit::{Failure, Hint, printed_whole};
 use crate::run;
 use crate::spill::dead_letters_of;
 
@@ -64,9 +63,7 @@ pub fn run(
     let chosen = choose::choose(&setup.config, selection, followed.as_ref(), &roots);
     if arguments.dry_run {
         let former = Stored::of(&setup.state_dir, setup.sinks())?;
-        return preview::print(&chosen, &former, &roots, out)
-            .context("cannot print")
-            .map_err(Failure::Runtime);
+        return printed_whole(preview::print(&chosen, &former, &roots, out));
     }
     deliver(arguments, setup, &chosen, &roots, out)
 }
@@ -136,11 +133,9 @@ fn deliver(
         avoided: left::avoided(&done.files, roots, execute::now),
         elapsed,
     });
-    print(&report, arguments.json, out)
-        .context("cannot print")
-        .map_err(Failure::Runtime)?;
+    let printed = print(&report, arguments.json, out);
     if report.is_complete {
-        return Ok(());
+        return printed_whole(printed);
     }
     Err(Failure::Runtime(anyhow::anyhow!("{}", report.result())))
 }

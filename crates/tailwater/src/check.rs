@@ -12,7 +12,7 @@ use tailwater_tailer::pattern::{Found, walk};
 use tailwater_tailer::{AllowedRoots, Patterns};
 
 use crate::config::{self, Config};
-use crate::exit::Failure;
+use crate::exit::{Failure, printed_whole};
 
 /// Files listed per source; the rest is counted.
 const MAX_LISTED_FILES: usize = 20;
@@ -34,9 +34,9 @@ pub fn check(path: Option<&Path>, out: &mut dyn Write) -> Result<(), Failure> {
         None => config::load_default(None)?,
     };
     let loaded = path.and_then(config::load_promtail).and_then(Result::ok);
-    explain(&config, out)
-        .and_then(|()| loaded.map_or(Ok(()), |loaded| explain_promtail(&loaded, out)))
-        .map_err(|error| Failure::Runtime(anyhow::Error::new(error).context("cannot print")))
+    let printed = explain(&config, out)
+        .and_then(|()| loaded.map_or(Ok(()), |loaded| explain_promtail(&loaded, out)));
+    printed_whole(printed)
 }
 
 /// Says what of Promtail's configuration means something else, and which targets are not followed.

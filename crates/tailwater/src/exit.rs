@@ -1,5 +1,7 @@
 //! Exit codes, all of them, and what is printed beside them.
 
+use std::io;
+
 /// The agent did what it was told to.
 pub const CLEAN: u8 = 0;
 
@@ -54,6 +56,20 @@ fn causes(error: &anyhow::Error) -> String {
         .filter(|cause| hint.as_ref() != Some(cause))
         .collect();
     causes.join(": ")
+}
+
+/// Makes a failure of one of printing. Whoever closed the pipe, as `head` does, has read what it wanted to.
+///
+/// # Errors
+/// [`Failure::Runtime`].
+pub(crate) fn printed_whole(printed: io::Result<()>) -> Result<(), Failure> {
+    match printed {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let error = anyhow::Error::new(error).context("cannot print");
+            Err(Failure::Runtime(error))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// What to do about a failure; put into its chain.

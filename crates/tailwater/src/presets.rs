@@ -2,13 +2,12 @@
 
 use std::io::{self, Write};
 
-use anyhow::Context as _;
 use serde::Deserialize;
 use tailwater_presets::Preset;
 use tailwater_stages::StageConfig;
 use tailwater_yaml::{nearest, shape};
 
-use crate::exit::Failure;
+use crate::exit::{Failure, printed_whole};
 
 /// The text of a preset.
 #[derive(Clone, Debug, Deserialize)]
@@ -40,9 +39,10 @@ pub fn read(preset: &Preset) -> PresetText {
 pub(crate) fn named(name: &str) -> Result<&'static Preset, Failure> {
     tailwater_presets::find(name).ok_or_else(|| {
         let names: Vec<&str> = all_names().collect();
-        let meant = nearest(name, &names)
-            .map(|meant| format!("; did you mean `{meant}`?"))
-            .unwrap_or_default();
+        let meant = nearest(name, &names).map_or_else(
+            || ":".to_owned(),
+            |meant| format!("; did you mean `{meant}`?"),
+        );
         let name = name.escape_debug();
         Failure::Usage(format!(
             "there is no preset `{name}`{meant} `tailwater presets` lists them"
@@ -64,7 +64,7 @@ pub fn run(name: Option<&str>, out: &mut dyn Write) -> Result<(), Failure> {
         Some(name) => print_stages(named(name)?, out),
         None => list(out),
     };
-    printed.context("cannot print").map_err(Failure::Runtime)
+    printed_whole(printed)
 }
 
 fn list(out: &mut dyn Write) -> io::Result<()> {

@@ -42,7 +42,9 @@ pub(super) struct Done {
 /// Runs until everything is delivered, until SIGTERM or SIGINT, or until it gives up.
 pub(super) async fn execute(run: Run) -> anyhow::Result<Done> {
     let mut signals = Signals::new()?;
-    let books_before = stored_books(&run.store);
+    // Stored are those of earlier runs for other sources and sinks as well.
+    let routes = Routes::of(&run.config);
+    let books_before = routes.only(stored_books(&run.store));
     let listener = run::listen(run.config.server.listen, &*run.storage).await?;
     let (engine, backfill) = Engine::start_backfill(
         &run.config.engine,
@@ -88,8 +90,32 @@ pub(super) async fn execute(run: Run) -> anyhow::Result<Done> {
         ended,
         files: backfill.files(),
         books_before,
-        books: handle.status().books,
+        books: routes.only(handle.status().books),
     })
+}
+
+/// Where lines of this run come from and go to.
+struct Routes {
+    sources: Vec<Arc<str>>,
+    sinks: Vec<Arc<str>>,
+}
+
+impl Routes {
+    fn of(config: &Config) -> Self {
+        let sources = config.engine.sources.iter();
+        let sinks = config.engine.sinks.iter();
+        Self {
+            sources: sources.map(|source| Arc::clone(&source.name)).collect(),
+            sinks: sinks.map(|sink| Arc::clone(&sink.name)).collect(),
+        }
+    }
+
+    fn only(&self, mut books: Vec<RouteBooks>) -> Vec<RouteBooks> {
+        books.retain(|books| {
+            self.sources.contains(&books.source) && self.sinks.contains(&books.sink)
+        });
+        books
+    }
 }
 
 async fn all_of(engine: &Engine, backfill: &Backfill) {

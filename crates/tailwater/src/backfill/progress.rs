@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use tailwater_engine::Progress;
 
-use super::words::{lines_in_words, time_in_words};
+use super::words::{lines_in_words, number_in_words, time_in_words};
 use crate::check::bytes_in_words;
 
 /// How often a line is printed where there is no terminal.
@@ -95,7 +95,7 @@ fn words(progress: &Progress, undelivered: u64, elapsed: Duration) -> String {
         progress.files_done,
         progress.files,
         lines_in_words(progress.lines_read),
-        undelivered,
+        number_in_words(undelivered),
         bytes_in_words(per_second(progress.decoded_bytes)),
         lines_in_words(per_second(progress.lines_read)),
     )

@@ -23,7 +23,7 @@ use tailwater_yaml::nearest;
 
 use super::{bytes_in_words, printable};
 use crate::config;
-use crate::exit::Failure;
+use crate::exit::{Failure, printed_whole};
 use crate::presets;
 use lines::Lines;
 use pass::Pass;
@@ -107,7 +107,7 @@ pub fn show(sample: &Sample<'_>, now: TimestampNs, out: &mut dyn Write) -> Resul
             })
         }
     };
-    printed.context("cannot print").map_err(Failure::Runtime)
+    printed_whole(printed)
 }
 
 fn read(sample: &Sample<'_>, frame: &FrameConfig) -> Result<Lines, Failure> {

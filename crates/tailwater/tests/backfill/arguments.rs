@@ -1,5 +1,7 @@
 //! What the command line can say.
 
+use std::process::Command;
+
 use crate::rig::{Rig, pack};
 
 #[test]
@@ -116,7 +118,41 @@ fn tenant_and_labels_are_those_of_the_command_line() {
         assert_eq!(entry.label("backfill"), None);
     });
     // Another server has other positions.
-    rig.run(&[&glob, "--tenant", "other", "--no-stream-label"])
+    let report = rig
+        .run(&[&glob, "--tenant", "other", "--no-stream-label"])
         .assert_complete();
+    assert_eq!(rig.stored(), 2);
+    // The books of the former one are stored, and none of this run's concern.
+    assert_eq!(report["sinks"].as_array().unwrap().len(), 1, "{report}");
+}
+
+#[test]
+fn a_reader_that_goes_away_changes_nothing_about_the_status() {
+    let rig = Rig::new();
+    rig.write("a.log", b"one\ntwo\n");
+    let (glob, url, data_dir) = (rig.glob("a.log"), rig.sink.url(), rig.data_dir());
+    let data_dir = data_dir.display().to_string();
+    let whole = ["--to", &url, "--data-dir", &data_dir, &glob];
+    // Nothing comes of the first of two globs.
+    let broken = rig.glob("gone.log");
+    std::os::unix::fs::symlink("nowhere", rig.log("gone.log")).unwrap();
+    for (arguments, code) in [
+        (whole.to_vec(), 0),
+        ([&whole[..], &["--json"]].concat(), 0),
+        ([&whole[..], &["--dry-run"]].concat(), 0),
+        ([&whole[..], &[&broken]].concat(), 1),
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let done = Command::new(env!("CARGO_BIN_EXE_tailwater"))
+            .arg("backfill")
+            .args(&arguments)
+            .stdout(writer)
+            .output()
+            .unwrap();
+        assert_eq!(done.status.code(), Some(code), "{arguments:?}: {done:?}");
+        let errors = String::from_utf8_lossy(&done.stderr);
+        assert!(!errors.contains("cannot print"), "{errors}");
+    }
     assert_eq!(rig.stored(), 2);
 }
