@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tailwater_engine::{GiveUp, Policy, RateLimit, ReadFrom, SourceConfig, WhenExceeded};
-use tailwater_record::TimestampNs;
+use tailwater_record::{LabelSet, TimestampNs};
 use tailwater_stages::Stages;
 use tailwater_tailer::Patterns;
 
@@ -15,6 +15,7 @@ use super::arguments::BackfillArguments;
 use super::moment;
 use crate::config::{self, Config};
 use crate::exit::Failure;
+use crate::presets;
 
 /// Below the data directory: all that a backfill keeps.
 const STATE_DIRECTORY: &str = "backfill";
@@ -66,6 +67,9 @@ impl Setup {
         if let Some(range) = range {
             source.stages = Some(Arc::new(within(source, range)?));
         }
+        if !arguments.no_stream_label {
+            check_stream_label(source, &arguments.stream_label.0)?;
+        }
         adapt(&mut config, arguments, &state_dir);
         Ok(Self {
             data_dir: config.data_dir.clone(),
@@ -99,21 +103,34 @@ impl Setup {
 fn of_command_line(arguments: &BackfillArguments, url: &str) -> Result<Config, Failure> {
     let labels = arguments.labels.iter();
     let labels: serde_json::Map<String, serde_json::Value> = labels
-        .map(|(name, value)| (name.clone(), value.clone().into()))
+        .map(|(name, value)| (name.clone(), literal(value).into()))
         .collect();
+    // A preset is none of the text, where the name would be shown amid words that nobody has written.
+    let preset = arguments.preset.as_deref().map(presets::named);
+    let preset = preset.transpose()?.map(|preset| preset.name);
+    let tenant = arguments.tenant.as_deref();
+    let sink = sink_name(url, tenant);
+    let text = serde_json::json!({
+        // The files are named apart.
+        "sources": { SOURCE: { "include": ["/backfill"], "labels": labels, "preset": preset } },
+        "sinks": { sink: { "loki": { "url": literal(url), "tenant": tenant.map(literal) } } },
+    });
     let data_dir = match &arguments.data_dir {
         Some(data_dir) => data_dir.clone(),
         None => config::load_default(None)?.data_dir,
     };
-    let sink = sink_name(url, arguments.tenant.as_deref());
-    let text = serde_json::json!({
-        "data_dir": data_dir,
-        // The files are named apart.
-        "sources": { SOURCE: { "include": ["/backfill"], "labels": labels, "preset": arguments.preset } },
-        "sinks": { sink: { "loki": { "url": url, "tenant": arguments.tenant } } },
-    });
-    config::parse(&text.to_string(), "command line", None, &HashMap::new())
-        .map_err(|error| Failure::Usage(error.to_string()))
+    config::parse(
+        &text.to_string(),
+        "command line",
+        Some(&data_dir),
+        &HashMap::new(),
+    )
+    .map_err(|error| Failure::Usage(error.to_string()))
+}
+
+/// Writes a value as a configuration has it: the shell has put variables in, and what is left of them is text.
+fn literal(value: &str) -> String {
+    value.replace('$', "$$")
 }
 
 /// Names a sink by where it sends: positions are kept under the name, and those of another server say nothing.
@@ -195,6 +212,22 @@ fn within(source: &SourceConfig, range: Range<TimestampNs>) -> Result<Stages, Fa
         return Err(Failure::Usage(message));
     };
     Ok(stages.within(range))
+}
+
+/// A label that is none, or that the source sets to something else, keeps no line in a stream of its own.
+fn check_stream_label(source: &SourceConfig, name: &str) -> Result<(), Failure> {
+    if let Err(error) = LabelSet::new([(name, "")]) {
+        return Err(Failure::Usage(format!("`--stream-label`: {error}")));
+    }
+    let mut own = source.labels.iter().map(|(own, _)| own);
+    if own.any(|own| own == name) || source.path_label.as_deref() == Some(name) {
+        let message = format!(
+            "the lines have a label `{name}` of their own: choose another with `--stream-label`, or \
+             `--no-stream-label` for no further label"
+        );
+        return Err(Failure::Usage(message));
+    }
+    Ok(())
 }
 
 /// From a configuration that follows files for ever to one that reads them once.

@@ -137,8 +137,55 @@ fn without_a_configuration_the_sink_is_named_by_where_it_sends() {
     );
     let of_preset = to(&["--preset", "apache_combined", "--since", "1d"]);
     assert!(of_preset.source().unwrap().stages.is_some());
-    let error = setup(&["--to", "ftp://a", "a.log"]).unwrap_err();
-    assert_eq!(error.code(), crate::exit::USAGE);
+    for words in [["--to", "ftp://a"], ["--preset", "nginxx"]] {
+        let to = if words[0] == "--to" {
+            "a.log"
+        } else {
+            "--to=http://a"
+        };
+        let error = setup(&[&words[..], &[to, "b.log"]].concat()).unwrap_err();
+        assert_eq!(error.code(), crate::exit::USAGE);
+    }
+}
+
+#[test]
+fn what_the_command_line_says_is_taken_as_it_is() {
+    let words = ["--to", "http://a", "--data-dir", "/d/${x}", "a.log"];
+    let labels = ["--label", "price=$5", "--label", "home=${HOME} $$"];
+    let setup = setup(&[&words[..], &labels].concat()).unwrap();
+    assert_eq!(setup.data_dir, Path::new("/d/${x}"));
+    let labels = &setup.source().unwrap().labels;
+    let values = labels.iter().map(|(_, value)| value.as_str());
+    assert_eq!(
+        values.collect::<BTreeSet<_>>(),
+        BTreeSet::from(["$5", "${HOME} $$"])
+    );
+}
+
+#[test]
+fn a_label_that_would_keep_lines_in_no_stream_of_their_own_is_refused() {
+    for (words, named) in [
+        (&["--stream-label", "1x=y"][..], "1x"),
+        (&["--stream-label", "a b=y"], "a b"),
+        (&["--stream-label", "filename=y"], "filename"),
+        (&["--stream-label", "job=y"], "job"),
+        (&["--label", "backfill=no"], "backfill"),
+    ] {
+        let base = ["--to", "http://a", "--data-dir", "/d", "--label", "job=x"];
+        let error = setup(&[&base[..], words, &["a.log"]].concat()).unwrap_err();
+        assert_eq!(error.code(), crate::exit::USAGE);
+        assert!(error.to_string().contains(named), "{error}");
+    }
+    let own = ["--label", "backfill=no", "--no-stream-label"];
+    setup(
+        &[
+            &["--to", "http://a", "--data-dir", "/d"],
+            &own[..],
+            &["a.log"],
+        ]
+        .concat(),
+    )
+    .unwrap();
 }
 
 #[test]
