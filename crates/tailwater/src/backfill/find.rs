@@ -1,13 +1,12 @@
 //! Which files are meant.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use tailwater_tailer::Patterns;
-use tailwater_tailer::pattern::{Found, WalkError, walk};
+use tailwater_tailer::pattern::{Found, PatternError, WalkError, walk};
 
 use super::order::{self, Place};
 use crate::config::{absolute_glob, escaped};
@@ -57,22 +56,22 @@ pub(super) fn named(globs: &[String]) -> Result<(Selection, Patterns), Failure> 
     Ok((all.once(), patterns))
 }
 
-/// Finds what a source includes, and all that was rotated from it.
+/// Finds what a source includes, and all that was rotated from it, also where the live file is gone.
 ///
 /// # Errors
 /// It includes no file.
 pub(super) fn of_source(patterns: &Patterns) -> Result<Selection, Failure> {
-    let included = walked(patterns);
-    let mut directories: BTreeMap<PathBuf, BTreeSet<Vec<u8>>> = BTreeMap::new();
-    for file in &included.files {
-        let directory = file.path.parent().unwrap_or(Path::new("/"));
-        let logs = directories.entry(directory.to_owned()).or_default();
-        logs.insert(order::name_of(&file.path).live);
-    }
-    let mut all = included;
-    for (directory, logs) in directories {
-        all.files.extend(siblings(&directory, &logs));
-    }
+    let mut all = walked(patterns);
+    let logs: BTreeSet<PathBuf> = all.files.iter().map(live_path).collect();
+    let around = around(patterns).map_err(|error| Failure::Usage(error.to_string()))?;
+    // What cannot be listed was told of by the first walk.
+    let beside = walked(&around).files;
+    let is_included = |path: &Path| logs.contains(path) || patterns.matches(path);
+    all.files.extend(
+        beside
+            .into_iter()
+            .filter(|file| is_rotated_from(&file.path, &is_included)),
+    );
     if all.files.is_empty() && all.unreadable.is_empty() {
         let globs = patterns.includes().join(", ");
         let globs = globs.escape_debug();
@@ -81,28 +80,41 @@ pub(super) fn of_source(patterns: &Patterns) -> Result<Selection, Failure> {
     Ok(all.once())
 }
 
-/// Returns the rotated files of logs in one directory.
-fn siblings(directory: &Path, logs: &BTreeSet<Vec<u8>>) -> Vec<Found> {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    let paths = entries.take(MAX_ENTRIES).map(|entry| entry.path());
-    let is_sibling = |path: &PathBuf| {
-        let name = order::name_of(path);
-        let is_rotated = name.place != Place::Live || name.is_compressed;
-        (is_rotated && logs.contains(&name.live))
-            || name
-                .with_number_within()
-                .is_some_and(|(live, _)| logs.contains(&live))
-    };
-    paths.filter(is_sibling).filter_map(found).collect()
+fn live_path(file: &Found) -> PathBuf {
+    order::live_path(&file.path, &order::name_of(&file.path).live)
 }
 
-fn found(path: PathBuf) -> Option<Found> {
-    let metadata = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?;
-    Some(Found {
-        path,
-        len: metadata.len(),
-        modified: metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH),
-    })
+/// Returns globs of all that stands where files of a source can be.
+fn around(patterns: &Patterns) -> Result<Patterns, PatternError> {
+    let globs = patterns.roots().iter().flat_map(|root| {
+        let dir = root.dir.to_string_lossy();
+        let dir: String = dir
+            .trim_end_matches('/')
+            .chars()
+            .flat_map(escaped)
+            .collect();
+        match root.max_depth {
+            // A glob with braces can be of several levels.
+            Some(depth) => (1..=depth)
+                .map(|level| format!("{dir}{}", "/*".repeat(level)))
+                .collect(),
+            None => vec![format!("{dir}/**/*")],
+        }
+    });
+    Patterns::new(&globs.collect::<Vec<_>>(), &[])
+}
+
+/// Returns whether a file is a rotated or compressed one of a log that is included.
+fn is_rotated_from(path: &Path, is_included: &dyn Fn(&Path) -> bool) -> bool {
+    let name = order::name_of(path);
+    let is_rotated = name.place != Place::Live || name.is_compressed;
+    if is_rotated && is_included(&order::live_path(path, &name.live)) {
+        return true;
+    }
+    // A glob may name generations: `app-*.log`.
+    let is_packed = name.is_compressed && is_included(&path.with_extension(""));
+    let within = || name.with_number_within();
+    is_packed || within().is_some_and(|(live, _)| is_included(&order::live_path(path, &live)))
 }
 
 fn walked(patterns: &Patterns) -> Selection {

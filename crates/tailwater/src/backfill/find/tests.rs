@@ -130,3 +130,41 @@ fn a_source_s_files_come_with_all_that_was_rotated_from_them() {
         ]
     );
 }
+
+#[test]
+fn rotated_files_of_a_source_are_found_where_the_live_one_is_gone() {
+    let directory = directory(&[
+        "app.log",
+        "gone.log.1",
+        "gone.log.2.gz",
+        "noise.log.1",
+        "gone.txt.1",
+        "daily-2026-11-19.txt.gz",
+        "deep/er/web.log.1.zst",
+        "deep/er/far/web.log.1",
+        "deep/top.log.1",
+    ]);
+    let include = ["*.log", "daily-*.txt", "deep/{top,*/*}.log"].map(|glob| at(&directory, glob));
+    let exclude = [at(&directory, "noise*")];
+    let found = of_source(&Patterns::new(&include, &exclude).unwrap()).unwrap();
+    assert_eq!(
+        names(&directory, &found),
+        [
+            "app.log",
+            "daily-2026-11-19.txt.gz",
+            "deep/er/web.log.1.zst",
+            "deep/top.log.1",
+            "gone.log.1",
+            "gone.log.2.gz",
+        ]
+    );
+    let include = [at(&directory, "gone.log")];
+    let found = of_source(&Patterns::new(&include, &[]).unwrap()).unwrap();
+    assert_eq!(names(&directory, &found), ["gone.log.1", "gone.log.2.gz"]);
+    let include = [at(&directory, "**/web.log")];
+    let found = of_source(&Patterns::new(&include, &[]).unwrap()).unwrap();
+    assert_eq!(
+        names(&directory, &found),
+        ["deep/er/far/web.log.1", "deep/er/web.log.1.zst"]
+    );
+}
