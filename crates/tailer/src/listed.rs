@@ -3,6 +3,8 @@
 //! Nothing is followed here: no events, no generations. An archive is known by its magic, whatever it is
 //! called, and read as the bytes that it stands for; all offsets are those of these.
 
+mod foreign;
+
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -91,6 +93,11 @@ impl ListedFile {
     /// Returns how it is compressed; `None` for a plain file.
     pub fn compression(&self) -> Option<Compression> {
         self.compression
+    }
+
+    /// Says what it is where its bytes are no lines, being packed in a way that nothing here unpacks: `a zip archive`.
+    pub fn packed_as(&self) -> Option<&'static str> {
+        foreign::packed_as(&self.head, self.compression)
     }
 
     /// Begins to read it at an offset; an archive at its first byte, for a decoder goes forward only.

@@ -51,6 +51,9 @@ fn describe(file: &Found, former: &Stored, roots: &AllowedRoots) -> String {
         Ok(opened) => opened,
         Err(error) => return format!("not readable: {error}").escape_debug().to_string(),
     };
+    if let Some(packed) = opened.packed_as() {
+        return format!("not readable: it is {packed}, which is not read: unpack it first");
+    }
     let form = match opened.compression() {
         None => "plain",
         Some(Compression::Gzip) => "gzip",

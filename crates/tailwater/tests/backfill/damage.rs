@@ -1,10 +1,11 @@
 //! Archives that are not whole: all that stands before the damage is delivered, and the status says so.
 
 use std::fs;
+use std::process::Command;
 
 use tailwater_testkit::writer::Written;
 
-use crate::rig::{Rig, pack};
+use crate::rig::{Rig, pack, rename};
 
 /// Writes a gzipped log and changes its bytes.
 fn damaged(rig: &Rig, change: impl FnOnce(&mut Vec<u8>)) -> Written {
@@ -99,4 +100,44 @@ fn a_file_that_may_not_be_read_is_told_of_and_the_others_go_on() {
     rig.verdict(&[good.written()]).assert_exact_by_timestamp();
     assert_eq!(report["files"]["unreadable"], 2, "{report}");
     assert_eq!(rig.stored(), 100);
+}
+
+#[test]
+fn what_is_packed_as_nobody_unpacks_here_is_named_and_none_of_its_bytes_is_sent() {
+    let rig = Rig::new();
+    let mut good = rig.writer("good.log", 2);
+    good.write_lines(1000).unwrap();
+    rig.write(
+        "old.log.1.lz4",
+        b"\x04\x22\x4d\x18\x60\x40\x82some\nlines\n",
+    );
+    rig.write("old.log.2.zip", b"PK\x03\x04\x14\0old.log.2some\nlines\n");
+    rig.write("twice.log.1", b"one\n");
+    pack("gzip", &[], &rig.log("twice.log.1"));
+    rename(&rig.log("twice.log.1.gz"), &rig.log("twice.log"));
+    pack("gzip", &[], &rig.log("twice.log"));
+    let mut tar = Command::new("tar");
+    tar.arg("-C")
+        .arg(rig.log(""))
+        .args(["-czf"])
+        .arg(rig.log("all.tar.gz"))
+        .arg("good.log");
+    assert!(tar.status().unwrap().success());
+    let glob = rig.glob("*");
+    let listed = rig.run(&[&glob, "--dry-run"]).out;
+    assert_eq!(listed.matches("unpack it first").count(), 4, "{listed}");
+    let outcome = rig.run(&[&glob]);
+    let report = outcome.assert_incomplete();
+    assert_eq!(report["files"]["unreadable"], 4, "{report}");
+    assert_eq!(report["files"]["whole"], 1, "{report}");
+    for word in [
+        "by lz4",
+        "a zip archive",
+        "compressed twice",
+        "a tar archive",
+    ] {
+        assert!(outcome.out.contains(word), "{word}: {}", outcome.out);
+    }
+    rig.verdict(&[good.written()]).assert_exact_by_timestamp();
+    assert_eq!(rig.stored(), 1000);
 }

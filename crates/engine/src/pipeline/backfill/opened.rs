@@ -161,6 +161,10 @@ impl ChainReader {
             let reason = "it is one of the agent's own files".to_owned();
             return Err(FileState::Unreadable(reason));
         }
+        if let Some(packed) = file.packed_as() {
+            let reason = format!("it is {packed}, which is not read: unpack it first");
+            return Err(FileState::Unreadable(reason));
+        }
         entry.begin(file.len(), 0);
         if file.is_empty() {
             entry.set_state(FileState::Whole);
