@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tailwater_tailer::Damage;
+use tailwater_record::FileIdentity;
+use tailwater_tailer::{Damage, ListedFile};
 use tokio::sync::watch;
 
 /// Chains that are read at once, at most: each has two threads.
@@ -175,11 +176,45 @@ pub(crate) struct ChainEntry {
     pub(crate) files: std::ops::Range<usize>,
 }
 
+/// A file as it was when the run began: a name may be another file's when its turn comes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Listed {
+    identity: FileIdentity,
+    /// Its size on the disk.
+    pub(crate) len: u64,
+}
+
+impl Listed {
+    pub(crate) fn of(file: &ListedFile) -> Self {
+        Self {
+            identity: file.identity(),
+            len: file.len(),
+        }
+    }
+
+    /// Returns whether a file is this one, which may have grown.
+    pub(crate) fn is(&self, file: &ListedFile) -> bool {
+        let (was, is) = (self.identity, file.identity());
+        (was.device, was.inode) == (is.device, is.inode)
+    }
+
+    /// Returns whether it begins as it did, and is not shorter.
+    pub(crate) fn is_unchanged(&self, file: &ListedFile) -> bool {
+        file.len() >= self.len && self.identity.fingerprint.matches_head(file.head())
+    }
+
+    pub(crate) fn inode(&self) -> u64 {
+        self.identity.inode
+    }
+}
+
 /// One file.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) path: PathBuf,
     source: usize,
+    /// What had its path when the run began; `None` where it could not be opened.
+    pub(crate) listed: Option<Listed>,
     state: Mutex<FileState>,
     lines_read: AtomicU64,
     resumed_at: AtomicU64,
@@ -196,7 +231,7 @@ impl BackfillPlan {
 }
 
 impl Board {
-    pub(crate) fn new(plan: BackfillPlan, raw_len_of: impl Fn(&Path) -> u64) -> Self {
+    pub(crate) fn new(plan: BackfillPlan, listed: impl Fn(&Path) -> Option<Listed>) -> Self {
         let mut files: Vec<Entry> = Vec::new();
         let mut chains = Vec::with_capacity(plan.chains.len());
         for Chain {
@@ -206,15 +241,19 @@ impl Board {
         } in plan.chains
         {
             let first = files.len();
-            files.extend(paths.into_iter().map(|path| Entry {
-                raw_len: AtomicU64::new(raw_len_of(&path)),
-                path,
-                source,
-                state: Mutex::default(),
-                lines_read: AtomicU64::default(),
-                resumed_at: AtomicU64::default(),
-                decoded_bytes: AtomicU64::default(),
-                raw_bytes: AtomicU64::default(),
+            files.extend(paths.into_iter().map(|path| {
+                let listed = listed(&path);
+                Entry {
+                    raw_len: AtomicU64::new(listed.map_or(0, |listed| listed.len)),
+                    path,
+                    source,
+                    listed,
+                    state: Mutex::default(),
+                    lines_read: AtomicU64::default(),
+                    resumed_at: AtomicU64::default(),
+                    decoded_bytes: AtomicU64::default(),
+                    raw_bytes: AtomicU64::default(),
+                }
             }));
             chains.push(ChainEntry {
                 source,

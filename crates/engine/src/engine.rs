@@ -14,10 +14,10 @@ use std::time::Duration;
 
 use tailwater_durable::Storage;
 use tailwater_position_store::{IntentLimits, Intents, Journal, PositionStore};
-use tailwater_tailer::Waker;
+use tailwater_tailer::{ListedFile, Waker};
 use tokio::sync::watch;
 
-use crate::backfill::{Backfill, BackfillPlan, Board, ReaderGuard};
+use crate::backfill::{Backfill, BackfillPlan, Board, Listed, ReaderGuard};
 use crate::books::RouteBooks;
 use crate::checkpoint::{Checkpointer, Lookup, Positions};
 use crate::config::EngineConfig;
@@ -211,13 +211,10 @@ impl Engine {
             .map(|(path, stat)| ((stat.st_dev, stat.st_ino), path.clone()));
         let lookup = Arc::new(Lookup::new(&store, inodes));
         let readers = plan.readers();
-        let len_of = |path: &Path| {
-            stats
-                .get(path)
-                .and_then(|stat| u64::try_from(stat.st_size).ok())
-        };
-        let board = Arc::new(Board::new(plan, |path| len_of(path).unwrap_or(0)));
         let (mut engine, mut sources, replay) = Self::prepare(&config, store, journal, storage)?;
+        let open = |path: &Path| ListedFile::open(path, &sources.roots).ok();
+        let board = Board::new(plan, |path| open(path).as_ref().map(Listed::of));
+        let board = Arc::new(board);
         sources.limits.shards = u32::try_from(readers).unwrap_or(1);
         let shared = Shared {
             board: Arc::clone(&board),

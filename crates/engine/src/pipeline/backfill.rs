@@ -6,6 +6,7 @@
 //! again by reading the same chain.
 
 mod blocks;
+mod meant;
 mod opened;
 mod redo;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tailwater_engine::FileState;
 
-use crate::rig::{DEADLINE, Mode, Received, Rig, gzip, numbered, texts, write};
+use crate::rig::{DEADLINE, Mode, Ran, Received, Rig, gzip, numbered, texts, write};
 
 /// Every batch that came twice was the same both times.
 fn assert_repeats_are_the_same(stored: &[Received]) {
@@ -176,4 +176,62 @@ async fn a_run_that_is_told_to_stop_is_waited_for_no_longer() {
     rig.set_mode(Mode::Take);
     rig.run(&[&["a.gz"]], 1).await;
     assert_eq!(rig.lines(), texts(&numbered(0, 30_000)));
+}
+
+/// Runs over generations, of which the first is read when the sink comes back, once `change` was made to the others.
+async fn run_while(rig: &Rig, chain: &[&str], change: impl FnOnce()) -> Ran {
+    rig.set_mode(Mode::Down);
+    let running = rig.start(&[chain], 1);
+    // The first file is far larger than what is read before a batch is taken.
+    rig.attempted(1).await;
+    change();
+    rig.set_mode(Mode::Take);
+    running.finish().await
+}
+
+#[tokio::test]
+async fn files_that_are_rotated_before_their_turn_are_read_under_their_new_names() {
+    let rig = Rig::new();
+    write(&rig.path("app.log.2.gz"), gzip(numbered(0, 20_000)));
+    write(&rig.path("app.log.1"), numbered(20_000, 5000));
+    write(&rig.path("app.log"), numbered(25_000, 100));
+    let chain = ["app.log.2.gz", "app.log.1", "app.log"];
+    let ran = run_while(&rig, &chain, || {
+        rename(&rig.path("app.log.2.gz"), &rig.path("app.log.3.gz"));
+        rename(&rig.path("app.log.1"), &rig.path("app.log.2"));
+        rename(&rig.path("app.log"), &rig.path("app.log.1"));
+        write(&rig.path("app.log"), numbered(90_000, 5000));
+    });
+    let states: Vec<FileState> = ran.await.files.into_iter().map(|file| file.state).collect();
+    assert_eq!(states, vec![FileState::Whole; 3]);
+    assert_eq!(rig.lines(), texts(&numbered(0, 25_100)));
+    let chain = ["app.log.3.gz", "app.log.2", "app.log.1", "app.log"];
+    let ran = rig.run(&[&chain], 1).await;
+    assert_eq!(ran.files[3].lines_read, 5000);
+    assert_eq!(rig.stored().len(), 30_100, "nothing was sent again");
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_what_it_was_when_the_run_began_is_told_and_read_by_the_next() {
+    let rig = Rig::new();
+    write(&rig.path("app.log.2"), numbered(0, 20_000));
+    write(&rig.path("app.log.1"), numbered(20_000, 5000));
+    write(&rig.path("app.log"), numbered(25_000, 1000));
+    let chain = ["app.log.2", "app.log.1", "app.log"];
+    let ran = run_while(&rig, &chain, || {
+        compress(&rig, "app.log.1", "app.log.3.gz");
+        // As copytruncate does it, and then more is written than there was.
+        write(&rig.path("app.log.1"), numbered(25_000, 1000));
+        write(&rig.path("app.log"), numbered(26_000, 2000));
+    });
+    let states: Vec<FileState> = ran.await.files.into_iter().map(|file| file.state).collect();
+    assert_eq!(states[0], FileState::Whole);
+    for state in &states[1..] {
+        assert!(matches!(state, FileState::Unreadable(_)), "{state:?}");
+    }
+    assert_eq!(rig.lines(), texts(&numbered(0, 20_000)));
+    let chain = ["app.log.2", "app.log.3.gz", "app.log.1", "app.log"];
+    rig.run(&[&chain], 1).await;
+    assert_eq!(rig.lines(), texts(&numbered(0, 28_000)));
+    assert_eq!(rig.stored().len(), 28_000, "nothing was sent again");
 }

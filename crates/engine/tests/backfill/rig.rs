@@ -221,6 +221,31 @@ pub struct Ran {
     pub unacked: u64,
 }
 
+impl Running {
+    /// Waits until everything is delivered, and ends it.
+    pub async fn finish(self) -> Ran {
+        let Self { engine, backfill } = self;
+        let all = async {
+            backfill.read_all().await;
+            engine.delivered().await;
+        };
+        tokio::time::timeout(DEADLINE, all).await.unwrap();
+        let status = engine.handle().status();
+        let stopped = engine.shutdown(DEADLINE).await;
+        assert!(
+            status
+                .books
+                .iter()
+                .all(tailwater_engine::RouteBooks::balance)
+        );
+        Ran {
+            files: backfill.files(),
+            status,
+            unacked: stopped.unacked_records,
+        }
+    }
+}
+
 impl Rig {
     pub fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
@@ -293,25 +318,7 @@ impl Rig {
 
     /// Runs over chains of file names until everything is delivered.
     pub async fn run(&self, chains: &[&[&str]], jobs: usize) -> Ran {
-        let Running { engine, backfill } = self.start(chains, jobs);
-        let all = async {
-            backfill.read_all().await;
-            engine.delivered().await;
-        };
-        tokio::time::timeout(DEADLINE, all).await.unwrap();
-        let status = engine.handle().status();
-        let stopped = engine.shutdown(DEADLINE).await;
-        assert!(
-            status
-                .books
-                .iter()
-                .all(tailwater_engine::RouteBooks::balance)
-        );
-        Ran {
-            files: backfill.files(),
-            status,
-            unacked: stopped.unacked_records,
-        }
+        self.start(chains, jobs).finish().await
     }
 
     /// Runs until the sink gives no more answers, and ends there.

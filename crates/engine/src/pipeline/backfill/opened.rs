@@ -9,7 +9,7 @@ use tailwater_tailer::{Chunk, ChunkEnd, FrameState, ListedFile, Now, ResolvedEnc
 
 use super::blocks::{Block, Blocks, Check, End, Found};
 use super::redo::RedoSpan;
-use super::{ChainReader, Ended};
+use super::{ChainReader, Ended, meant};
 use crate::backfill::{Entry, FileState};
 use crate::checkpoint::error_chain;
 use crate::ledger::{Account, Progress};
@@ -155,7 +155,7 @@ impl ChainReader {
         now: Now,
     ) -> Result<(), FileState> {
         let unreadable = |error: &dyn std::error::Error| FileState::Unreadable(error_chain(error));
-        let file = ListedFile::open(&entry.path, &self.plan.roots).map_err(|e| unreadable(&e))?;
+        let file = meant::open(entry, &self.plan.roots)?;
         let mut excluded = self.plan.limits.excluded_paths.iter();
         if excluded.any(|excluded| file.real_path().starts_with(excluded)) {
             let reason = "it is one of the agent's own files".to_owned();
