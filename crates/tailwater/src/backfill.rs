@@ -33,7 +33,7 @@ use choose::Chosen;
 use execute::{Done, Run};
 use find::Selection;
 use progress::Display;
-use report::{Ended, Figures, Report};
+use report::{Figures, Report};
 use setup::Setup;
 use stored::Stored;
 
@@ -116,11 +116,7 @@ fn deliver(
     let none = || Failure::Runtime(anyhow::anyhow!("the run has come to nothing"));
     let done: Done = done.ok_or_else(none)?;
     let elapsed = execute::now().saturating_duration_since(started);
-    let unread_lines = if done.ended == Ended::Finished {
-        0
-    } else {
-        left::unread_lines(&done.files, &Stored::of(&state_dir, sinks)?, roots)
-    };
+    let (unread_lines, lines_left) = left::of(&done, &state_dir, &sinks, roots)?;
     let report = Report::of(&Figures {
         ended: done.ended,
         files: &done.files,
@@ -129,6 +125,7 @@ fn deliver(
         books: &done.books,
         stage_reasons: &setup.stage_reasons,
         unread_lines,
+        lines_left: &lines_left,
         refused_before,
         avoided: left::avoided(&done.files, roots, execute::now),
         elapsed,

@@ -1,20 +1,52 @@
 //! Counting what was not read in this run: what is left, and what earlier runs have delivered.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tailwater_engine::{FileReport, FileState};
 use tailwater_tailer::{AllowedRoots, ListedFile};
 
 use super::content;
-use super::report::Avoided;
+use super::execute::Done;
+use super::report::{Avoided, Ended};
 use super::stored::Stored;
+use crate::exit::Failure;
 
 /// How long the lines that earlier runs have delivered are counted: it is good to know, and no more.
 const AVOIDED_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Counts what a run that has ended before it was done has left: the lines that were not read, and, where a record may
+/// be several lines, those that are not acknowledged, by sink.
+///
+/// # Errors
+/// The positions of the run cannot be read.
+pub(super) fn of(
+    done: &Done,
+    state_dir: &Path,
+    sinks: &[Arc<str>],
+    roots: &AllowedRoots,
+) -> Result<(u64, BTreeMap<Arc<str>, u64>), Failure> {
+    let mut by_sink = BTreeMap::new();
+    if done.ended == Ended::Finished {
+        return Ok((0, by_sink));
+    }
+    let mut books = done.books.iter();
+    if books.any(|books| books.read_records != books.read_lines) {
+        for sink in sinks {
+            let stored = Stored::of(state_dir, vec![Arc::clone(sink)])?;
+            let lines = unacknowledged_lines(&done.files, &stored, roots);
+            by_sink.insert(Arc::clone(sink), lines);
+        }
+    }
+    let stored = Stored::of(state_dir, sinks.to_vec())?;
+    Ok((unread_lines(&done.files, &stored, roots), by_sink))
+}
+
 /// Counts the lines of files that the run has not come to. `stored` are its positions: of a file whose turn did
 /// not come, those before it are delivered.
-pub(super) fn unread_lines(files: &[FileReport], stored: &Stored, roots: &AllowedRoots) -> u64 {
+fn unread_lines(files: &[FileReport], stored: &Stored, roots: &AllowedRoots) -> u64 {
     let mut lines = 0_u64;
     for report in files {
         // Of a file that is being read, more bytes may be taken than lines.
@@ -41,6 +73,26 @@ pub(super) fn unread_lines(files: &[FileReport], stored: &Stored, roots: &Allowe
                 tracing::error!(path, %error, "cannot count the lines that are left");
             }
         }
+    }
+    lines
+}
+
+/// Counts the lines that a sink has not acknowledged, read or not, where several may be one record: those behind its
+/// positions. What it has acknowledged behind what it has not is sent again, and counts.
+fn unacknowledged_lines(files: &[FileReport], stored: &Stored, roots: &AllowedRoots) -> u64 {
+    let mut lines = 0_u64;
+    for report in files {
+        let end = match report.state {
+            FileState::Waiting | FileState::Reading => u64::MAX,
+            // It may be written to since.
+            FileState::Whole | FileState::Damaged(_) => report.decoded_bytes,
+            FileState::Unreadable(_) | FileState::AlreadyDelivered => continue,
+        };
+        let counted = content::open(&report.path, roots).and_then(|file| {
+            let start = waiting_at(&file, stored).min(end);
+            content::count(&file, start..end, &|| false)
+        });
+        lines += counted.ok().flatten().unwrap_or_default().lines;
     }
     lines
 }

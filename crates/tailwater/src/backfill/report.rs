@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -100,7 +101,7 @@ pub(super) struct SinkReport {
     /// For any other reason.
     pub(super) dropped: BTreeMap<String, u64>,
     pub(super) unacknowledged: u64,
-    /// With what was not read.
+    /// Lines, with what was not read.
     pub(super) undelivered: u64,
     /// Lines that were cut at the limit of their length.
     pub(super) truncated_lines: u64,
@@ -119,6 +120,9 @@ pub(super) struct Figures<'a> {
     pub(super) books: &'a [RouteBooks],
     pub(super) stage_reasons: &'a BTreeSet<String>,
     pub(super) unread_lines: u64,
+    /// Lines that are not acknowledged, by sink, where the run has ended before it was done and a record may be several
+    /// lines.
+    pub(super) lines_left: &'a BTreeMap<Arc<str>, u64>,
     pub(super) refused_before: u64,
     pub(super) avoided: Avoided,
     pub(super) elapsed: Duration,
@@ -148,7 +152,9 @@ impl Report {
         let held_lines = lines_read.saturating_sub(in_books.unwrap_or(lines_read));
         let held_lines = if has_ended_early { held_lines } else { 0 };
         for sink in &mut sinks {
-            sink.undelivered = sink.unacknowledged + held_lines + figures.unread_lines;
+            let counted = figures.lines_left.get(&*sink.sink).copied();
+            let sum = sink.unacknowledged + held_lines + figures.unread_lines;
+            sink.undelivered = counted.unwrap_or(sum);
         }
         let files = FileCounts::of(figures);
         let remarkable = remarks(figures);

@@ -62,6 +62,31 @@ fn giving_up_says_exactly_how_many_lines_are_left() {
 }
 
 #[test]
+fn what_is_left_is_told_in_lines_where_entries_have_several() {
+    let rig = Rig::new();
+    let entry = |number: u32| format!("entry {number}\n\tat one\n\tat two\n");
+    let entries = |range: std::ops::Range<u32>| range.map(entry).collect::<String>();
+    rig.write("a.log.1", entries(0..20_000).as_bytes());
+    pack("gzip", &["-1"], &rig.log("a.log.1"));
+    rig.write("a.log", entries(20_000..40_000).as_bytes());
+    let config = rig.config("    stages:\n      - multiline: { firstline: '^entry' }\n");
+    let arguments = ["--config", &config, "--give-up-after", "1s"];
+    // More than are on their way at once: the first one is among them.
+    for _ in 0..7 {
+        rig.sink.push(Mode::commit());
+    }
+    rig.sink.set_fallback(Mode::status(503));
+    let report = rig.run_with(&arguments).assert_incomplete();
+    let left = report["sinks"][0]["undelivered"].as_u64().unwrap();
+    assert!(left >= 3 * (40_000 - rig.stored()), "{report}");
+    assert!(left < 120_000, "{report}");
+    // That much, and no more, is read by the run that delivers it.
+    rig.sink.set_fallback(Mode::commit());
+    let report = rig.run_with(&arguments).assert_complete();
+    assert_eq!(report["lines_read"], left, "{report}");
+}
+
+#[test]
 fn a_sink_that_is_never_there_leaves_everything() {
     let mut rig = Rig::new();
     let mut writer = rig.writer("a.log", 1);

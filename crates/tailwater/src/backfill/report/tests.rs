@@ -57,6 +57,7 @@ struct Run {
     before: Vec<RouteBooks>,
     books: Vec<RouteBooks>,
     unread_lines: u64,
+    lines_left: BTreeMap<Arc<str>, u64>,
     refused_before: u64,
     avoided: Avoided,
 }
@@ -70,6 +71,7 @@ impl Run {
             before: Vec::new(),
             books: vec![books],
             unread_lines: 0,
+            lines_left: BTreeMap::new(),
             refused_before: 0,
             avoided: Avoided::default(),
         }
@@ -84,6 +86,7 @@ impl Run {
             books: &self.books,
             stage_reasons: &BTreeSet::from(["noise".to_owned()]),
             unread_lines: self.unread_lines,
+            lines_left: &self.lines_left,
             refused_before: self.refused_before,
             avoided: self.avoided,
             elapsed: Duration::from_secs(2),
