@@ -84,14 +84,15 @@ impl LokiDeliver {
     fn tenant_of(&self, batch: &EncodedBatch) -> Result<Option<HeaderValue>, DeliverError> {
         match batch.tenant.as_deref() {
             None => Ok(self.tenant.clone()),
+            // Lines may name it: waiting would hold up all others behind one that never can be sent.
             Some(tenant) => {
                 HeaderValue::from_str(tenant)
                     .map(Some)
-                    .map_err(|_| DeliverError::Retryable {
+                    .map_err(|_| DeliverError::Refused {
                         reason: "tenant",
-                        detail: "the tenant of the source cannot stand in a header".to_owned(),
-                        status: None,
-                        retry_after: None,
+                        detail: "the tenant of the records cannot stand in a header".to_owned(),
+                        ignored: None,
+                        records: Vec::new(),
                     })
             }
         }

@@ -383,3 +383,24 @@ tailwater.yaml:10:5: `severity_number` is what `severity` is sent as here
 ",
     );
 }
+
+#[test]
+fn a_tenant_that_no_header_can_carry_is_refused() {
+    check(
+        r#"sources:
+  a:
+    include: ["/x/*.log"]
+    tenant: "a\tb"
+sinks: { o: { loki: { url: "http://loki:3100" } } }
+"#,
+        r#"
+tailwater.yaml:4:13: a control character stands in the tenant
+  |
+4 |     tenant: "a\tb"
+  |             ^^^^^^
+  |
+  = help: write it as Loki knows it
+  = example: tenant: shop
+"#,
+    );
+}

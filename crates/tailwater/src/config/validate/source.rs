@@ -41,13 +41,7 @@ pub(super) fn check(
     check_metadata(checker, path, raw);
     let severity = check_severity(checker, path, raw);
     check_waits(checker, path, raw);
-    if raw.tenant.as_ref().is_some_and(String::is_empty) {
-        checker.fail(
-            &path.key("tenant"),
-            "the tenant is empty",
-            "remove the key for the sink's tenant",
-        );
-    }
+    check_tenant(checker, path, raw);
     let frame = check_frame(checker, path, raw);
     let names: Vec<&str> = raw_sinks.iter().map(|(name, _)| name.as_str()).collect();
     let sinks = check_sinks(checker, path, raw, &names);
@@ -190,6 +184,21 @@ pub(super) fn check_pair_names(checker: &mut Checker<'_>, path: &KeyPath, pairs:
             format!("`{name}` cannot be a name here"),
             NAME_HELP,
         );
+    }
+}
+
+/// A tenant is sent in a header.
+fn check_tenant(checker: &mut Checker<'_>, path: &KeyPath, raw: &RawSource) {
+    let Some(tenant) = &raw.tenant else {
+        return;
+    };
+    let at = path.key("tenant");
+    if tenant.is_empty() {
+        let help = "remove the key for the sink's tenant";
+        checker.fail(&at, "the tenant is empty", help);
+    } else if tenant.chars().any(char::is_control) {
+        let help = "write it as Loki knows it";
+        checker.fail(&at, "a control character stands in the tenant", help);
     }
 }
 
