@@ -333,7 +333,8 @@ impl Worker {
             labels: draft.labels(),
             metadata,
             severity: draft.severity,
-            tenant: has_tenant.then_some(self.shop.tenant.as_str()),
+            // An empty one names nobody, and no backend takes it.
+            tenant: Some(self.shop.tenant.as_str()).filter(|tenant| !tenant.is_empty()),
             parts: draft.parts(),
             lines: draft.lines,
         }));

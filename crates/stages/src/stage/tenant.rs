@@ -39,6 +39,8 @@ impl Tenant {
             Self::Source(slot) => draft.text(*slot),
             Self::Value(value) => Some(draft.keep(value.as_bytes())),
         };
+        // As Promtail: an empty one names nobody, and the tenant stays as it is.
+        let tenant = tenant.filter(|tenant| !draft.bytes(*tenant).is_empty());
         if let Some(tenant) = tenant {
             draft.set_label(TENANT_LABEL, tenant, &mut shop.interner);
         }

@@ -229,6 +229,24 @@ fn a_tenant_whose_source_is_missing_is_not_set() {
 }
 
 #[test]
+fn an_empty_source_leaves_the_tenant_as_it_is() {
+    let yaml = "- regex: { expression: 'tenant=(?P<t>[a-z]*)' }\n- tenant: { source: t }";
+    assert_eq!(one(yaml, "tenant=").tenant, None);
+    let yaml = format!("- tenant: {{ value: a }}\n{yaml}");
+    assert_eq!(one(&yaml, "tenant=").tenant.as_deref(), Some("a"));
+    assert_eq!(one(&yaml, "tenant=b").tenant.as_deref(), Some("b"));
+    let yaml = "- regex: { expression: 'tenant=(?P<t>[a-z]*)' }\n- labels: { __tenant_id__: t }";
+    let record = one(yaml, "tenant=");
+    assert_eq!(record.tenant, None);
+    assert!(
+        record
+            .labels
+            .iter()
+            .all(|(name, _)| name != "__tenant_id__")
+    );
+}
+
+#[test]
 fn the_last_tenant_wins_and_is_no_label() {
     let record = one("- tenant: { value: a }\n- tenant: { value: b }", "x");
     assert_eq!(record.tenant.as_deref(), Some("b"));
