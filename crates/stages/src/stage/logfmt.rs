@@ -94,12 +94,10 @@ fn is_space(byte: u8) -> bool {
     byte <= b' '
 }
 
-/// Reads the next pair; nothing at the end of the text or of its first line, and at a mistake.
+/// Reads the next pair; nothing at the end of the text, and at a mistake. Each line of a text goes on
+/// with the pairs of the one before.
 fn next_pair<'t>(text: &'t [u8], at: &mut usize) -> Option<Pair<'t>> {
-    while text
-        .get(*at)
-        .is_some_and(|byte| is_space(*byte) && *byte != b'\n')
-    {
+    while text.get(*at).is_some_and(|byte| is_space(*byte)) {
         *at += 1;
     }
     let key_start = *at;
@@ -157,7 +155,11 @@ fn quoted<'t>(text: &'t [u8], at: &mut usize, key: &'t [u8]) -> Option<Pair<'t>>
     let mut end = start;
     let mut has_escapes = false;
     loop {
-        end += memchr::memchr2(b'"', b'\\', text.get(end..)?)?;
+        end += memchr::memchr3(b'"', b'\\', b'\n', text.get(end..)?)?;
+        // A value ends with its line.
+        if matches!(text.get(end..)?, [b'\n', ..] | [b'\\', b'\n', ..]) {
+            return None;
+        }
         if text.get(end) == Some(&b'"') {
             *at = end + 1;
             return Some(Pair {

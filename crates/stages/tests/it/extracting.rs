@@ -133,6 +133,22 @@ fn logfmt_of_a_source_and_the_last_of_equal_keys() {
 }
 
 #[test]
+fn logfmt_is_read_from_all_lines_of_a_record() {
+    let yaml = "- logfmt: { mapping: { a: , b: , c: } }";
+    let line = "a=1 bare\r\n\n b=2\nc=\"x y\" a=3";
+    let values = ["a", "b", "c"].map(|name| extracted(yaml, name, line));
+    assert_eq!(
+        values,
+        ["3", "2", "x y"].map(|value| Some(value.to_owned()))
+    );
+    // A quoted value that is still open at the end of its line is a mistake, which ends the reading.
+    for line in ["a=1 b=\"x\ny\" c=3", "a=1 b=\"x\\\ny\" c=3"] {
+        let values = ["a", "b", "c"].map(|name| extracted(yaml, name, line));
+        assert_eq!(values, [Some("1".to_owned()), None, None], "{line}");
+    }
+}
+
+#[test]
 fn logfmt_values_are_text_and_may_be_empty() {
     let yaml = "- logfmt: { mapping: { a: , b: } }";
     assert_eq!(extracted(yaml, "a", "a= b=1.50").unwrap(), "");
