@@ -15,6 +15,11 @@ const DEFAULT_PREFIX: &str = "promtail_custom_";
 const DEFAULT_MAX_IDLE_NS: u64 = 300_000_000_000;
 const MIN_MAX_IDLE_NS: u64 = 1_000_000_000;
 
+/// Buckets of a histogram that names none: those of Prometheus' client library, which Promtail uses.
+const DEFAULT_BUCKETS: &[f64] = &[
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
     rules: Vec<Rule>,
@@ -231,14 +236,19 @@ fn no_action(action: &str, known: &str) -> Fault {
 }
 
 fn buckets(settings: &MetricSettings) -> Result<Box<[f64]>, (&'static str, Fault)> {
-    let buckets = settings.buckets.clone().unwrap_or_default();
+    let given = settings.buckets.as_deref().unwrap_or_default();
+    let buckets = if given.is_empty() {
+        DEFAULT_BUCKETS
+    } else {
+        given
+    };
     let rise = buckets
         .iter()
         .zip(buckets.iter().skip(1))
         .all(|(one, next)| one < next);
-    if buckets.is_empty() || !rise {
+    if !rise {
         let fault = Fault::new(
-            "a histogram has upper bounds of buckets, each above the one before",
+            "the upper bounds of buckets rise, each above the one before",
             "write them as in `buckets: [0.1, 1, 10]`",
         );
         return Err(("config.buckets", fault));

@@ -99,6 +99,21 @@ fn histograms_have_buckets_sum_and_count() {
 }
 
 #[test]
+fn a_histogram_without_buckets_has_those_of_promtails_library() {
+    for config in ["{}", "{ buckets: [] }"] {
+        let histogram = format!("type: histogram, source: v, config: {config}");
+        let Some(SampleValue::Histogram { buckets, count, .. }) = value(&histogram, LINES) else {
+            panic!("no histogram");
+        };
+        let bounds: Vec<f64> = buckets.iter().map(|(bound, _)| *bound).collect();
+        let expected = [
+            0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+        ];
+        assert_eq!((bounds.as_slice(), count), (expected.as_slice(), 4));
+    }
+}
+
+#[test]
 fn a_metric_has_the_prefix_of_promtail_or_its_own_and_the_source_of_its_name() {
     let yaml = "- json: { expressions: { v: } }\n- metrics: { v: { type: counter, description: help, config: { action: inc } }, w: { type: gauge, source: v, prefix: my_, config: { action: set } } }";
     let mut run = Run::new(yaml);
