@@ -4,11 +4,13 @@
 //! [`crate::Stages::compile`] checks the meaning. Unknown keys are refused, where Promtail ignores
 //! them in silence.
 
+mod weak;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{SeqAccess, Visitor};
+use serde::de::Visitor;
 
 /// Names, each with the source of its value; none means the source of the same name.
 pub type Sources = BTreeMap<String, Option<String>>;
@@ -214,7 +216,7 @@ pub struct MetricSettings {
     pub value: Option<String>,
     /// `inc`, `add`, and for gauges also `set`, `dec`, `sub`.
     pub action: Option<String>,
-    /// Histograms: upper bounds of the buckets.
+    /// Histograms: upper bounds of the buckets; none: 0.005 to 10, as Prometheus' clients have them.
     pub buckets: Option<Vec<f64>>,
 }
 
@@ -261,6 +263,7 @@ pub struct MultilineConfig {
     /// A Go duration; none: 3 s.
     pub max_wait_time: Option<String>,
     /// Lines of a group; none: 128; 0: no limit but that of [`crate::Limits`].
+    #[serde(default, deserialize_with = "weak::optional_number")]
     pub max_lines: Option<u64>,
 }
 
@@ -269,8 +272,10 @@ pub struct MultilineConfig {
 #[serde(deny_unknown_fields, default)]
 pub struct PackConfig {
     /// Extracted values, labels among them, that go into the line.
+    #[serde(deserialize_with = "weak::names")]
     pub labels: Vec<String>,
     /// Whether the time becomes that of reading; none: yes.
+    #[serde(deserialize_with = "weak::optional_truth")]
     pub ingest_timestamp: Option<bool>,
 }
 
@@ -279,17 +284,19 @@ pub struct PackConfig {
 #[serde(deny_unknown_fields)]
 pub struct LimitConfig {
     /// Lines per second.
+    #[serde(deserialize_with = "weak::number")]
     pub rate: f64,
     /// Lines at once.
+    #[serde(deserialize_with = "weak::number")]
     pub burst: u32,
     /// Whether lines above the rate are dropped, instead of waited with.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "weak::truth")]
     pub drop: bool,
     /// The label whose values have a limit each.
     #[serde(default)]
     pub by_label_name: String,
     /// Values of the label that are known at once; raised to 10,000.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "weak::number")]
     pub max_distinct_labels: usize,
 }
 
@@ -298,6 +305,7 @@ pub struct LimitConfig {
 #[serde(deny_unknown_fields)]
 pub struct SamplingConfig {
     /// The share of lines that stay, 0 to 1.
+    #[serde(deserialize_with = "weak::number")]
     pub rate: f64,
     /// The reason that dropped lines are counted under; none: `sampling_stage`.
     pub drop_counter_reason: Option<String>,
@@ -319,7 +327,7 @@ pub struct SamplingKeep {
 #[serde(deny_unknown_fields, default)]
 pub struct DropConfig {
     /// One extracted value, or several.
-    #[serde(deserialize_with = "one_or_many")]
+    #[serde(deserialize_with = "weak::optional_names")]
     pub source: Option<Vec<String>>,
     /// What joins several values; none: `;`.
     pub separator: Option<String>,
@@ -412,39 +420,4 @@ impl<'de> Deserialize<'de> for SeverityWord {
 
         deserializer.deserialize_any(Word)
     }
-}
-
-/// Reads a string, or a list of strings.
-fn one_or_many<'de, D: serde::Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Vec<String>>, D::Error> {
-    struct OneOrMany;
-
-    impl<'de> Visitor<'de> for OneOrMany {
-        type Value = Option<Vec<String>>;
-
-        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-            formatter.write_str(
-                "a name, in quotes where YAML takes it for another thing, or a list of names",
-            )
-        }
-
-        fn visit_unit<E>(self) -> Result<Self::Value, E> {
-            Ok(None)
-        }
-
-        fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-            Ok(Some(vec![name.to_owned()]))
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-            let mut names = Vec::new();
-            while let Some(name) = list.next_element()? {
-                names.push(name);
-            }
-            Ok(Some(names))
-        }
-    }
-
-    deserializer.deserialize_any(OneOrMany)
 }

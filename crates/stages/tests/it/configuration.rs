@@ -40,6 +40,44 @@ fn every_stage_is_read_as_promtail_writes_it() {
 }
 
 #[test]
+fn settings_that_promtail_reads_weakly_may_stand_in_quotes() {
+    let weak = r#"
+- multiline: { firstline: '^a', max_lines: "10" }
+- pack: { labels: pod, ingest_timestamp: "false" }
+- limit: { rate: "2.5", burst: "20", drop: "true", by_label_name: a, max_distinct_labels: "20000" }
+- limit: { rate: 10, burst: 10, drop: '' }
+- sampling: { rate: "0.5" }
+- drop: { source: a, value: 404, longer_than: 8192 }
+"#;
+    let strict = r#"
+- multiline: { firstline: '^a', max_lines: 10 }
+- pack: { labels: [ pod ], ingest_timestamp: false }
+- limit: { rate: 2.5, burst: 20, drop: true, by_label_name: a, max_distinct_labels: 20000 }
+- limit: { rate: 10, burst: 10, drop: false }
+- sampling: { rate: 0.5 }
+- drop: { source: [ a ], value: "404", longer_than: "8192" }
+"#;
+    assert_eq!(stages(weak), stages(strict));
+    for bad in [
+        "- multiline: { firstline: '^a', max_lines: many }",
+        "- multiline: { firstline: '^a', max_lines: '-1' }",
+        "- multiline: { firstline: '^a', max_lines: -1 }",
+        "- pack: { labels: { a: b } }",
+        "- pack: { ingest_timestamp: maybe }",
+        "- limit: { rate: fast, burst: 1 }",
+        "- limit: { rate: 1, burst: 0.5 }",
+        "- limit: { rate: 1, burst: }",
+        "- limit: { burst: 1 }",
+        "- sampling: { rate: [ 1 ] }",
+    ] {
+        assert!(
+            serde_saphyr::from_str::<Vec<StageConfig>>(bad).is_err(),
+            "{bad}"
+        );
+    }
+}
+
+#[test]
 fn an_empty_list_passes_lines_through() {
     let compiled = Stages::compile(&[]).unwrap();
     assert!(compiled.is_empty());
