@@ -315,6 +315,13 @@ impl<'e> Rewriter<'e> {
             ('B', false) => "(?-u:\\B)",
             ('<', _) => "<",
             ('>', _) => ">",
+            ('0'..='7', _) if let Some((octal, len)) = octal(after) => {
+                for part in ["\\x{", &format!("{octal:x}"), "}"] {
+                    self.out.push_str(part);
+                }
+                self.skip(1 + len);
+                return;
+            }
             ('Q', false) => return self.quote(after),
             ('x' | 'p' | 'P', _) if after.get(1..).is_some_and(|rest| rest.starts_with('{')) => {
                 // The brace belongs to the escape: `\x{202f}`, `\p{Greek}`.
@@ -332,6 +339,10 @@ impl<'e> Rewriter<'e> {
         };
         self.out.push_str(by);
         self.skip(2);
+        // `[\w-.]`: no range begins with a class, so the `-` is itself.
+        if in_class && is_class(escaped) && self.rest.starts_with('-') {
+            self.push_escaped('-');
+        }
     }
 
     /// `\Q…\E`: a text as it stands.
@@ -348,6 +359,24 @@ impl<'e> Rewriter<'e> {
     fn skip(&mut self, len: usize) {
         self.rest = self.rest.get(len..).unwrap_or_default();
     }
+}
+
+fn is_class(escaped: char) -> bool {
+    matches!(escaped, 'd' | 'D' | 'w' | 'W' | 's' | 'S')
+}
+
+/// The character that `0` and up to two more digits stand for, or two or three others, and how many they
+/// are: `\033`. One digit alone is a back-reference, which there is not.
+fn octal(after: &str) -> Option<(u32, usize)> {
+    let digits = after.bytes().take(3);
+    let digits: Vec<u8> = digits
+        .take_while(|byte| matches!(byte, b'0'..=b'7'))
+        .collect();
+    let is_one = digits.len() > 1 || digits.first() == Some(&b'0');
+    let value = digits
+        .iter()
+        .fold(0, |value, digit| value * 8 + u32::from(digit - b'0'));
+    is_one.then_some((value, digits.len()))
 }
 
 /// Whether `3}`, `3,}` or `3,5}` follows a `{`.
@@ -391,6 +420,25 @@ mod tests {
             r"^\x{e9}\p{Greek}[\x{202f}]\x{61}{2}$",
             "éα\u{202f}aa"
         ));
+    }
+
+    #[test]
+    fn characters_may_be_written_in_octal() {
+        assert!(matches(r"^\033\[0m$", "\u{1b}[0m"));
+        assert!(matches(r"^\101\0[\061-\063]\0\x41$", "A\x002\x00A"));
+        assert!(matches(r"^\1011$", "A1"));
+        assert!(Pattern::new(r"(a)\7").is_err());
+        assert!(Pattern::new(r"\8").is_err());
+    }
+
+    #[test]
+    fn a_dash_behind_a_class_is_itself() {
+        assert!(matches(r"^[\w-.]+$", "a-b.c"));
+        assert!(matches(r"^[\s-a]+$", "- a"));
+        assert!(!matches(r"[\s-a]", "!"));
+        assert!(matches(r"^[\d-z]+$", "1-z"));
+        assert!(!matches(r"[\d-z]", "a"));
+        assert!(matches(r"^[^\w-]+$", "+"));
     }
 
     #[test]
