@@ -1,9 +1,9 @@
 //! The used subset of Go's templates, with Promtail's functions and the common ones of Sprig.
 //!
 //! Understood are text, `{{ … }}` with trim markers, comments, fields (`.Value`, `.Entry`, and the
-//! names of extracted values), texts, numbers, `true`, `false`, `nil`, calls, pipes, parentheses,
-//! `if`/`else if`/`else`/`end`, and `index . "name"`. All else is refused by its column when it is
-//! compiled: variables, `range`, `with`, `define`, functions that are not in the list.
+//! names of extracted values), variables, texts, numbers, `true`, `false`, `nil`, calls, pipes,
+//! parentheses, `if`/`else if`/`else`/`end`, `with`, and `index . "name"`. All else is refused by its
+//! column when it is compiled: `range`, `define`, functions that are not in the list.
 
 mod eval;
 mod format;
@@ -23,6 +23,8 @@ pub(crate) struct Template {
     nodes: Vec<Node>,
     /// The extracted values it speaks of.
     fields: Vec<Slot>,
+    /// How many variables it declares.
+    variables: usize,
 }
 
 /// A part of a template.
@@ -32,6 +34,8 @@ enum Node {
     Print(Pipeline),
     If {
         condition: Pipeline,
+        /// Whether `.` is the condition's value in `then`, as in a `with`.
+        is_with: bool,
         then: Vec<Node>,
         otherwise: Vec<Node>,
     },
@@ -39,7 +43,11 @@ enum Node {
 
 /// Calls, each with the result of the one before as its last argument.
 #[derive(Clone, Debug)]
-struct Pipeline(Vec<Command>);
+struct Pipeline {
+    commands: Vec<Command>,
+    /// The variable that keeps the result.
+    variable: Option<usize>,
+}
 
 #[derive(Clone, Debug)]
 enum Command {
@@ -60,6 +68,10 @@ enum Operand {
     Entry,
     /// An index of `Template::fields`.
     Field(usize),
+    /// A variable, by its index.
+    Variable(usize),
+    /// `.` within a `with`.
+    Point,
     Text(Box<str>),
     Int(i64),
     Float(f64),
@@ -102,7 +114,12 @@ impl Template {
 
     /// Appends the result for some data.
     pub(crate) fn run(&self, data: &Data<'_>, out: &mut Vec<u8>) -> Result<(), Failed> {
-        eval::run(&self.nodes, data, out)
+        eval::run(
+            &self.nodes,
+            data,
+            &mut eval::Frame::new(self.variables),
+            out,
+        )
     }
 }
 

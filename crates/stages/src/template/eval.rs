@@ -58,19 +58,55 @@ impl<'d> Item<'d> {
     }
 }
 
+/// What changes while a template is run.
+#[derive(Debug)]
+pub(super) struct Frame<'d> {
+    variables: Vec<Item<'d>>,
+    /// What `.` is within a `with`.
+    point: Item<'d>,
+}
+
+impl Frame<'_> {
+    pub(super) fn new(variables: usize) -> Self {
+        Self {
+            variables: vec![Item::Missing; variables],
+            point: Item::Missing,
+        }
+    }
+}
+
 /// Appends the result of nodes.
-pub(super) fn run(nodes: &[Node], data: &Data<'_>, out: &mut Vec<u8>) -> Result<(), Failed> {
+pub(super) fn run<'d>(
+    nodes: &'d [Node],
+    data: &Data<'d>,
+    frame: &mut Frame<'d>,
+    out: &mut Vec<u8>,
+) -> Result<(), Failed> {
     for node in nodes {
         match node {
             Node::Text(text) => out.extend_from_slice(text),
-            Node::Print(pipeline) => evaluate(pipeline, data)?.print(out),
+            Node::Print(pipeline) => {
+                let value = evaluate(pipeline, data, frame)?;
+                if pipeline.variable.is_none() {
+                    value.print(out);
+                }
+            }
             Node::If {
                 condition,
+                is_with,
                 then,
                 otherwise,
             } => {
-                let is_true = evaluate(condition, data)?.is_true();
-                run(if is_true { then } else { otherwise }, data, out)?;
+                let value = evaluate(condition, data, frame)?;
+                match (value.is_true(), is_with) {
+                    (true, true) => {
+                        let outer = std::mem::replace(&mut frame.point, value);
+                        run(then, data, frame, out)?;
+                        frame.point = outer;
+                    }
+                    (true, false) => run(then, data, frame, out)?,
+                    (false, _) => run(otherwise, data, frame, out)?,
+                }
             }
         }
         if out.len() > MAX_RESULT_BYTES {
@@ -80,54 +116,82 @@ pub(super) fn run(nodes: &[Node], data: &Data<'_>, out: &mut Vec<u8>) -> Result<
     Ok(())
 }
 
-fn evaluate<'d>(pipeline: &'d Pipeline, data: &Data<'d>) -> Result<Item<'d>, Failed> {
+fn evaluate<'d>(
+    pipeline: &'d Pipeline,
+    data: &Data<'d>,
+    frame: &mut Frame<'d>,
+) -> Result<Item<'d>, Failed> {
     let mut last = None;
-    for command in &pipeline.0 {
+    for command in &pipeline.commands {
         last = Some(match command {
-            Command::Operand(operand) => operand_value(operand, data)?,
+            Command::Operand(operand) => operand_value(operand, data, frame)?,
             Command::Call {
                 function,
                 arguments,
                 pattern,
-            } => call(function, arguments, pattern.as_deref(), last, data)?,
+            } => {
+                let call = Call {
+                    function,
+                    arguments,
+                    pattern: pattern.as_deref(),
+                };
+                call.evaluate(last, data, frame)?
+            }
         });
     }
-    last.ok_or(Failed)
+    let value = last.ok_or(Failed)?;
+    let variable = pipeline.variable;
+    if let Some(kept) = variable.and_then(|index| frame.variables.get_mut(index)) {
+        kept.clone_from(&value);
+    }
+    Ok(value)
 }
 
-fn call<'d>(
-    function: &Function,
+/// A function and what it is called with.
+struct Call<'d> {
+    function: &'static Function,
     arguments: &'d [Operand],
-    pattern: Option<&Pattern>,
-    last: Option<Item<'d>>,
-    data: &Data<'d>,
-) -> Result<Item<'d>, Failed> {
-    // The rest is not evaluated once the result is known.
-    if let Body::Until(stops_at) = function.body {
-        let mut result = Item::Missing;
-        for argument in arguments {
-            result = operand_value(argument, data)?;
-            if result.is_true() == stops_at {
-                return Ok(result);
+    pattern: Option<&'d Pattern>,
+}
+
+impl<'d> Call<'d> {
+    fn evaluate(
+        &self,
+        last: Option<Item<'d>>,
+        data: &Data<'d>,
+        frame: &mut Frame<'d>,
+    ) -> Result<Item<'d>, Failed> {
+        // The rest is not evaluated once the result is known.
+        if let Body::Until(stops_at) = self.function.body {
+            let mut result = Item::Missing;
+            for argument in self.arguments {
+                result = operand_value(argument, data, frame)?;
+                if result.is_true() == stops_at {
+                    return Ok(result);
+                }
             }
+            return Ok(last.unwrap_or(result));
         }
-        return Ok(last.unwrap_or(result));
-    }
-    let mut values = Vec::with_capacity(arguments.len() + 1);
-    for argument in arguments {
-        values.push(operand_value(argument, data)?);
-    }
-    values.extend(last);
-    let result = function.call(values, pattern)?;
-    let is_too_large = matches!(&result, Item::Text(text) if text.len() > MAX_RESULT_BYTES);
-    if is_too_large {
-        Err(Failed)
-    } else {
-        Ok(result)
+        let mut values = Vec::with_capacity(self.arguments.len() + 1);
+        for argument in self.arguments {
+            values.push(operand_value(argument, data, frame)?);
+        }
+        values.extend(last);
+        let result = self.function.call(values, self.pattern)?;
+        let is_too_large = matches!(&result, Item::Text(text) if text.len() > MAX_RESULT_BYTES);
+        if is_too_large {
+            Err(Failed)
+        } else {
+            Ok(result)
+        }
     }
 }
 
-fn operand_value<'d>(operand: &'d Operand, data: &Data<'d>) -> Result<Item<'d>, Failed> {
+fn operand_value<'d>(
+    operand: &'d Operand,
+    data: &Data<'d>,
+    frame: &mut Frame<'d>,
+) -> Result<Item<'d>, Failed> {
     let bytes = |bytes: Option<&'d [u8]>| {
         bytes.map_or(Item::Missing, |bytes| Item::Text(Cow::Borrowed(bytes)))
     };
@@ -138,11 +202,13 @@ fn operand_value<'d>(operand: &'d Operand, data: &Data<'d>) -> Result<Item<'d>, 
             let text = data.fields.get(*index).copied().flatten();
             bytes(text.map(|text| data.draft.bytes(text)))
         }
+        Operand::Variable(index) => frame.variables.get(*index).cloned().ok_or(Failed)?,
+        Operand::Point => frame.point.clone(),
         Operand::Text(text) => Item::Text(Cow::Borrowed(text.as_bytes())),
         Operand::Int(number) => Item::Int(*number),
         Operand::Float(number) => Item::Float(*number),
         Operand::Bool(value) => Item::Bool(*value),
         Operand::Nil => Item::Missing,
-        Operand::Pipeline(pipeline) => evaluate(pipeline, data)?,
+        Operand::Pipeline(pipeline) => evaluate(pipeline, data, frame)?,
     })
 }

@@ -12,7 +12,7 @@ pub(super) struct Mistake {
 }
 
 const SYNTAX_HINT: &str =
-    "the subset is: fields, texts, numbers, calls, pipes, parentheses, and `if`";
+    "the subset is: fields, variables, texts, numbers, calls, pipes, parentheses, `if` and `with`";
 
 impl Mistake {
     pub(super) fn syntax(what: impl Into<String>, column: usize) -> Self {
@@ -42,6 +42,12 @@ pub(super) enum Token {
     Field(String),
     /// `.`
     Point,
+    /// `$name`; `$` alone has an empty name.
+    Variable(String),
+    /// `:=`
+    Declare,
+    /// `=`
+    Assign,
     Text(String),
     Int(i64),
     Float(f64),
@@ -153,6 +159,12 @@ fn token(rest: &str) -> Option<(Token, &str)> {
         '(' => Some((Token::Open, after)),
         ')' => Some((Token::Close, after)),
         '|' => Some((Token::Pipe, after)),
+        '=' => Some((Token::Assign, after)),
+        ':' => Some((Token::Declare, after.strip_prefix('=')?)),
+        '$' => {
+            let (name, after) = name(after);
+            Some((Token::Variable(name), after))
+        }
         '"' | '`' => {
             let (text, after) = quoted::read(rest)?;
             Some((Token::Text(text), after))

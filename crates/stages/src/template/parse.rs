@@ -10,6 +10,8 @@ use crate::program::Names;
 /// Parentheses and `if` within each other, `else if` among them.
 const MAX_NESTING: usize = 200;
 
+const NO_FIELDS: &str = "values are text and have no fields; `$.name` is a field within a `with`";
+
 const FUNCTION_HINT: &str =
     "use those of Promtail, comparisons, `printf`, and those of Sprig for text and numbers";
 
@@ -20,6 +22,9 @@ pub(super) fn parse(text: &str, names: &mut Names) -> Result<Template, Mistake> 
         pieces: pieces.into_iter(),
         names,
         fields: Vec::new(),
+        variables: Vec::new(),
+        variable_count: 0,
+        is_in_with: false,
         depth: 0,
     };
     let (nodes, end) = parser.block()?;
@@ -27,9 +32,10 @@ pub(super) fn parse(text: &str, names: &mut Names) -> Result<Template, Mistake> 
         BlockEnd::Template => Ok(Template {
             nodes,
             fields: parser.fields,
+            variables: parser.variable_count,
         }),
         BlockEnd::End(column) | BlockEnd::Else(_, column) => Err(Mistake::syntax(
-            "an `end` or `else` without its `if`",
+            "an `end` or `else` without its `if` or `with`",
             column,
         )),
     }
@@ -39,6 +45,11 @@ struct Parser<'n> {
     pieces: std::vec::IntoIter<Piece>,
     names: &'n mut Names,
     fields: Vec<Slot>,
+    /// Those that can be seen, the innermost last, with their indexes.
+    variables: Vec<(String, usize)>,
+    variable_count: usize,
+    /// Whether `.` is the value of a `with`.
+    is_in_with: bool,
     depth: usize,
 }
 
@@ -72,6 +83,11 @@ impl Tokens {
 
     fn peek(&mut self) -> Option<&Token> {
         self.rest.peek().map(|(token, _)| token)
+    }
+
+    /// Whether a field follows at a column: one of what ends there.
+    fn has_field_at(&mut self, column: usize) -> bool {
+        matches!(self.peek(), Some(Token::Field(_))) && self.column() == column
     }
 
     fn column(&mut self) -> usize {
@@ -108,58 +124,124 @@ impl Parser<'_> {
                     tokens.remove(0);
                     return Ok((nodes, BlockEnd::Else(tokens, column)));
                 }
-                Some((Token::Word(word), _)) if word == "if" => {
+                Some((Token::Word(word), _)) if word == "if" || word == "with" => {
+                    let is_with = word == "with";
                     tokens.remove(0);
-                    nodes.push(self.condition(tokens, column)?);
+                    nodes.push(self.condition(tokens, column, is_with)?);
                 }
                 _ => nodes.push(Node::Print(self.whole_pipeline(tokens, column)?)),
             }
         }
     }
 
-    /// Reads an `if` whose condition is in `tokens`, up to its `end`.
-    fn condition(&mut self, tokens: Vec<(Token, usize)>, column: usize) -> Result<Node, Mistake> {
+    /// Reads an `if` or `with` whose condition is in `tokens`, up to its `end`.
+    fn condition(
+        &mut self,
+        tokens: Vec<(Token, usize)>,
+        column: usize,
+        is_with: bool,
+    ) -> Result<Node, Mistake> {
         self.enter(column)?;
+        let outer = self.variables.len();
         let condition = self.whole_pipeline(tokens, column)?;
+        let own = self.variables.len();
+        let was_in_with = self.is_in_with;
+        self.is_in_with |= is_with;
         let (then, end) = self.block()?;
-        let otherwise = match end {
-            BlockEnd::End(_) => Vec::new(),
+        self.is_in_with = was_in_with;
+        self.variables.truncate(own);
+        let otherwise = self.otherwise(end, column)?;
+        self.variables.truncate(outer);
+        self.depth -= 1;
+        Ok(Node::If {
+            condition,
+            is_with,
+            then,
+            otherwise,
+        })
+    }
+
+    /// Reads what stands between an `else` and its `end`.
+    fn otherwise(&mut self, end: BlockEnd, column: usize) -> Result<Vec<Node>, Mistake> {
+        match end {
+            BlockEnd::End(_) => Ok(Vec::new()),
             BlockEnd::Else(mut tokens, column) => match tokens.first() {
                 None => {
                     let (nodes, end) = self.block()?;
                     if !matches!(end, BlockEnd::End(_)) {
                         return Err(Mistake::syntax("an `else` without its `end`", column));
                     }
-                    nodes
+                    Ok(nodes)
                 }
-                Some((Token::Word(word), _)) if word == "if" => {
+                Some((Token::Word(word), _)) if word == "if" || word == "with" => {
+                    let is_with = word == "with";
                     tokens.remove(0);
                     // It takes the `end` of the whole.
-                    vec![self.condition(tokens, column)?]
+                    Ok(vec![self.condition(tokens, column, is_with)?])
                 }
-                Some(_) => return Err(Mistake::syntax("only `if` may follow `else`", column)),
+                Some(_) => Err(Mistake::syntax(
+                    "only `if` or `with` may follow `else`",
+                    column,
+                )),
             },
-            BlockEnd::Template => return Err(Mistake::syntax("an `if` without its `end`", column)),
-        };
-        self.depth -= 1;
-        Ok(Node::If {
-            condition,
-            then,
-            otherwise,
-        })
+            BlockEnd::Template => Err(Mistake::syntax(
+                "an `if` or `with` without its `end`",
+                column,
+            )),
+        }
     }
 
+    /// Reads a pipeline, whose result a variable may keep: `$name := …` and `$name = …`.
     fn whole_pipeline(
         &mut self,
         tokens: Vec<(Token, usize)>,
         column: usize,
     ) -> Result<Pipeline, Mistake> {
+        let variable = match (tokens.first(), tokens.get(1)) {
+            (Some((Token::Variable(name), _)), Some((Token::Declare, _))) => {
+                Some((name.clone(), true))
+            }
+            (Some((Token::Variable(name), _)), Some((Token::Assign, _))) => {
+                Some((name.clone(), false))
+            }
+            _ => None,
+        };
         let mut tokens = Tokens::new(tokens, column);
-        let pipeline = self.pipeline(&mut tokens)?;
-        match tokens.next() {
-            None => Ok(pipeline),
-            Some(_) => Err(Mistake::syntax("a `)` without its `(`", tokens.column)),
+        let column = tokens.column();
+        if variable.is_some() {
+            tokens.next();
+            tokens.next();
         }
+        let mut pipeline = self.pipeline(&mut tokens)?;
+        if tokens.next().is_some() {
+            return Err(Mistake::syntax("a `)` without its `(`", tokens.column));
+        }
+        // It cannot be seen in what declares it.
+        if let Some((name, is_new)) = variable {
+            pipeline.variable = Some(if is_new {
+                self.declare(name)
+            } else {
+                self.variable(&name, column)?
+            });
+        }
+        Ok(pipeline)
+    }
+
+    fn declare(&mut self, name: String) -> usize {
+        let index = self.variable_count;
+        self.variable_count += 1;
+        self.variables.push((name, index));
+        index
+    }
+
+    /// Finds the variable that a name means here.
+    fn variable(&self, name: &str, column: usize) -> Result<usize, Mistake> {
+        let mut inner_first = self.variables.iter().rev();
+        let found = inner_first.find(|(known, _)| known == name);
+        found.map(|(_, index)| *index).ok_or_else(|| {
+            let what = format!("the variable `${name}` is not declared");
+            Mistake::syntax(what, column)
+        })
     }
 
     /// Reads commands between pipes, up to the end or a closing parenthesis.
@@ -168,7 +250,10 @@ impl Parser<'_> {
         loop {
             commands.push(self.command(tokens, commands.is_empty())?);
             if tokens.peek() != Some(&Token::Pipe) {
-                return Ok(Pipeline(commands));
+                return Ok(Pipeline {
+                    commands,
+                    variable: None,
+                });
             }
             tokens.next();
         }
@@ -236,7 +321,10 @@ impl Parser<'_> {
     /// `index . "name"`: a field whose name is no name of Go's.
     fn index(&mut self, column: usize, tokens: &mut Tokens) -> Result<Command, Mistake> {
         match (tokens.next(), tokens.next()) {
-            (Some(Token::Point), Some(Token::Text(name))) => {
+            (Some(Token::Point), Some(Token::Text(name))) if !self.is_in_with => {
+                Ok(Command::Operand(self.field(&name)))
+            }
+            (Some(Token::Variable(root)), Some(Token::Text(name))) if root.is_empty() => {
                 Ok(Command::Operand(self.field(&name)))
             }
             _ => Err(Mistake::syntax(
@@ -269,16 +357,12 @@ impl Parser<'_> {
     ) -> Result<Operand, Mistake> {
         Ok(match token {
             Token::Field(name) => {
-                if matches!(tokens.peek(), Some(Token::Field(_)))
-                    && tokens.column() == column + 1 + name.len()
-                {
-                    return Err(Mistake::syntax(
-                        "values are text and have no fields",
-                        column,
-                    ));
+                if self.is_in_with || tokens.has_field_at(column + 1 + name.len()) {
+                    return Err(Mistake::syntax(NO_FIELDS, column));
                 }
                 self.field(&name)
             }
+            Token::Variable(name) => self.variable_operand(&name, column, tokens)?,
             Token::Text(text) => Operand::Text(text.into()),
             Token::Int(number) => Operand::Int(number),
             Token::Float(number) => Operand::Float(number),
@@ -294,6 +378,7 @@ impl Parser<'_> {
                 self.depth -= 1;
                 Operand::Pipeline(pipeline)
             }
+            Token::Point if self.is_in_with => Operand::Point,
             Token::Point => {
                 return Err(Mistake::syntax(
                     "`.` alone is all values, which has no use",
@@ -309,7 +394,41 @@ impl Parser<'_> {
             Token::Close | Token::Pipe => {
                 return Err(Mistake::syntax("a value is missing", column));
             }
+            Token::Declare | Token::Assign => {
+                return Err(Mistake::syntax(
+                    "a variable is set at the start of an action, as in `$name := .field`",
+                    column,
+                ));
+            }
         })
+    }
+
+    /// `$name`, and `$.field`: a field wherever `.` is something else.
+    fn variable_operand(
+        &mut self,
+        name: &str,
+        column: usize,
+        tokens: &mut Tokens,
+    ) -> Result<Operand, Mistake> {
+        let has_field = tokens.has_field_at(column + 1 + name.len());
+        if !name.is_empty() {
+            if has_field {
+                return Err(Mistake::syntax(NO_FIELDS, column));
+            }
+            return Ok(Operand::Variable(self.variable(name, column)?));
+        }
+        match has_field.then(|| tokens.next()).flatten() {
+            Some(Token::Field(field)) => {
+                if tokens.has_field_at(column + 2 + field.len()) {
+                    return Err(Mistake::syntax(NO_FIELDS, column));
+                }
+                Ok(self.field(&field))
+            }
+            _ => Err(Mistake::syntax(
+                "`$` alone is all values, which has no use",
+                column,
+            )),
+        }
     }
 }
 

@@ -135,6 +135,64 @@ fn templates_decide() {
 }
 
 #[test]
+fn templates_keep_values_in_variables() {
+    for (text, expected) in [
+        ("{{ $v := ToUpper .Value }}{{ $v }}-{{$v}}", "AB-AB"),
+        (
+            "{{- $v := \"x\" -}} {{ if .Value }}{{ $v = .Value }}{{ end }}{{ $v }}",
+            "ab",
+        ),
+        (
+            "{{ $v := \"x\" }}{{ if .Value }}{{ $v := .Value }}{{ $v }}{{ end }}{{ $v }}",
+            "abx",
+        ),
+        (
+            "{{ if $v := .missing }}{{ $v }}{{ else }}none{{ $v }}{{ end }}",
+            "none<no value>",
+        ),
+        (
+            "{{ $n := len .Value }}{{ if gt $n 1 }}{{ printf \"%d\" $n }}{{ end }}",
+            "2",
+        ),
+        (
+            "{{$a:=.Value}}{{$b:=$a|ToUpper}}{{ eq $a $b }}{{ $.Value }}",
+            "falseab",
+        ),
+    ] {
+        assert_eq!(template(text, "ab").unwrap(), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_point_within_with_is_its_value_where_that_is_true() {
+    for (text, expected) in [
+        ("{{ with .Value }}<{{ . }}>{{ end }}", "<ab>"),
+        (
+            "{{ with .missing }}{{ . }}{{ else }}{{ .Value }}{{ end }}",
+            "ab",
+        ),
+        (
+            "{{ with .missing }}{{ . }}{{ else with .Value }}{{ ToUpper . }}{{ end }}",
+            "AB",
+        ),
+        (
+            "{{ with ToUpper .Value }}{{ $.Value }}{{ with $.Value }}{{ . }}{{ end }}{{ . }}{{ end }}",
+            "ababAB",
+        ),
+        (
+            "{{ with $v := .Value }}{{ $v }}{{ if true }}{{ . | ToUpper }}{{ end }}{{ end }}{{ .Value }}",
+            "abABab",
+        ),
+        (
+            "{{ with .Value }}{{ index $ \"Value\" }}{{ end }}{{ index . \"Value\" }}",
+            "abab",
+        ),
+    ] {
+        assert_eq!(template(text, "ab").unwrap(), expected, "{text}");
+    }
+}
+
+#[test]
 fn hashes_are_those_of_promtail() {
     let hash = template(r#"{{ Hash .Value "salt" }}"#, "this is PII data").unwrap();
     assert_eq!(
@@ -189,7 +247,18 @@ fn extracted_numbers_are_text_in_templates() {
 fn what_templates_cannot_do_is_refused_by_its_column() {
     for (text, column) in [
         ("{{ range .Value }}x{{ end }}", 4),
-        ("{{ $x := .Value }}", 4),
+        ("{{ $x }}", 4),
+        ("{{ $x = .Value }}", 4),
+        ("{{ $x := $x }}", 10),
+        ("{{ if .a }}{{ $x := .a }}{{ end }}{{ $x }}", 38),
+        ("{{ if $x := .a }}{{ end }}{{ $x }}", 30),
+        ("{{ ToLower $x := .a }}", 12),
+        ("{{ $x := .a }}{{ $x.b }}", 18),
+        ("{{ $.a.b }}", 4),
+        ("{{ $ }}", 4),
+        ("{{ with .a }}{{ .b }}{{ end }}", 17),
+        ("{{ with .a }}{{ index . \"b\" }}{{ end }}", 17),
+        ("{{ with .a }}x", 3),
         ("ab{{ unknown .Value }}", 6),
         ("{{ .Value", 10),
         ("{{ if .Value }}x", 3),
@@ -206,8 +275,7 @@ fn what_templates_cannot_do_is_refused_by_its_column() {
         ("{{ template \"x\" }}", 4),
         ("{{ (.Value }}", 5),
         ("{{ .Value | .a }}", 13),
-        ("{{ with .Value }}{{ end }}", 4),
-        ("{{ if .a }}{{ else with .b }}{{ end }}", 14),
+        ("{{ if .a }}{{ else range .b }}{{ end }}", 14),
     ] {
         let yaml = format!(
             "- template: {{ source: v, template: {} }}",
