@@ -2,7 +2,7 @@
 //!
 //! Understood are text, `{{ … }}` with trim markers, comments, fields (`.Value`, `.Entry`, and the
 //! names of extracted values), variables, texts, numbers, `true`, `false`, `nil`, calls, pipes,
-//! parentheses, `if`/`else if`/`else`/`end`, `with`, and `index . "name"`. All else is refused by its
+//! parentheses, `if`/`else if`/`else`/`end`, `with`, lists, and `index . "name"`. All else is refused by its
 //! column when it is compiled: `range`, `define`, functions that are not in the list.
 
 mod eval;
@@ -72,6 +72,8 @@ enum Operand {
     Variable(usize),
     /// `.` within a `with`.
     Point,
+    /// `._3` of a list.
+    Part(Box<Operand>, usize),
     Text(Box<str>),
     Int(i64),
     Float(f64),

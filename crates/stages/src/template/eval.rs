@@ -19,6 +19,7 @@ pub(super) enum Item<'d> {
     Int(i64),
     Float(f64),
     Bool(bool),
+    List(Vec<Item<'d>>),
 }
 
 impl<'d> Item<'d> {
@@ -30,6 +31,19 @@ impl<'d> Item<'d> {
             Item::Int(number) => *number != 0,
             Item::Float(number) => *number != 0.0,
             Item::Bool(value) => *value,
+            Item::List(elements) => !elements.is_empty(),
+        }
+    }
+
+    /// Bytes of the text, and of all elements of a list with their texts.
+    fn size(&self) -> usize {
+        match self {
+            Item::Missing | Item::Int(_) | Item::Float(_) | Item::Bool(_) => 0,
+            Item::Text(text) => text.len(),
+            Item::List(elements) => elements
+                .iter()
+                .map(|element| size_of::<Self>() + element.size())
+                .sum(),
         }
     }
 
@@ -37,7 +51,9 @@ impl<'d> Item<'d> {
     pub(super) fn text(self) -> Result<Cow<'d, [u8]>, Failed> {
         match self {
             Item::Text(text) => Ok(text),
-            Item::Missing | Item::Int(_) | Item::Float(_) | Item::Bool(_) => Err(Failed),
+            Item::Missing | Item::Int(_) | Item::Float(_) | Item::Bool(_) | Item::List(_) => {
+                Err(Failed)
+            }
         }
     }
 
@@ -54,6 +70,16 @@ impl<'d> Item<'d> {
             Item::Int(number) => write!(out, "{number}").expect("memory takes every write"),
             Item::Float(number) => crate::json::write_number(*number, out),
             Item::Bool(value) => write!(out, "{value}").expect("memory takes every write"),
+            Item::List(elements) => {
+                out.push(b'[');
+                for (index, element) in elements.iter().enumerate() {
+                    if index > 0 {
+                        out.push(b' ');
+                    }
+                    element.print(out);
+                }
+                out.push(b']');
+            }
         }
     }
 }
@@ -178,12 +204,9 @@ impl<'d> Call<'d> {
         }
         values.extend(last);
         let result = self.function.call(values, self.pattern)?;
-        let is_too_large = matches!(&result, Item::Text(text) if text.len() > MAX_RESULT_BYTES);
-        if is_too_large {
-            Err(Failed)
-        } else {
-            Ok(result)
-        }
+        (result.size() <= MAX_RESULT_BYTES)
+            .then_some(result)
+            .ok_or(Failed)
     }
 }
 
@@ -204,6 +227,12 @@ fn operand_value<'d>(
         }
         Operand::Variable(index) => frame.variables.get(*index).cloned().ok_or(Failed)?,
         Operand::Point => frame.point.clone(),
+        Operand::Part(list, place) => match operand_value(list, data, frame)? {
+            Item::List(parts) => parts.into_iter().nth(*place).unwrap_or(Item::Missing),
+            Item::Missing | Item::Text(_) | Item::Int(_) | Item::Float(_) | Item::Bool(_) => {
+                return Err(Failed);
+            }
+        },
         Operand::Text(text) => Item::Text(Cow::Borrowed(text.as_bytes())),
         Operand::Int(number) => Item::Int(*number),
         Operand::Float(number) => Item::Float(*number),

@@ -126,7 +126,10 @@ fn verb_text(verb: char, value: &Item<'_>, precision: Option<usize>) -> Vec<u8> 
     match (verb, value) {
         ('s' | 'v', Item::Text(bytes)) => cut(bytes, precision, &mut text),
         ('v', Item::Missing) => text.extend_from_slice(b"<nil>"),
-        ('v', value) | ('d', value @ Item::Int(_)) | ('t', value @ Item::Bool(_)) => {
+        ('v', value)
+        | ('s', value @ Item::List(_))
+        | ('d', value @ Item::Int(_))
+        | ('t', value @ Item::Bool(_)) => {
             value.print(&mut text);
         }
         ('q', Item::Text(bytes)) => quote(bytes, &mut text),
@@ -198,7 +201,9 @@ pub(super) fn print(values: &[Item<'_>], out: &mut Vec<u8>) {
         }
         match value {
             Item::Missing => out.extend_from_slice(b"<nil>"),
-            Item::Text(_) | Item::Int(_) | Item::Float(_) | Item::Bool(_) => value.print(out),
+            Item::Text(_) | Item::Int(_) | Item::Float(_) | Item::Bool(_) | Item::List(_) => {
+                value.print(out);
+            }
         }
         was_text = is_text;
     }
@@ -211,6 +216,7 @@ fn kind(value: &Item<'_>) -> &'static str {
         Item::Int(_) => "int",
         Item::Float(_) => "float64",
         Item::Bool(_) => "bool",
+        Item::List(_) => "[]string",
     }
 }
 

@@ -6,6 +6,7 @@
     reason = "all functions have the one type of the table"
 )]
 
+mod list;
 mod number;
 mod text;
 
@@ -103,6 +104,7 @@ static FUNCTIONS: &[Function] = &[
     plain("not", 1, 1, is_false),
     plain("len", 1, 1, text::len),
     plain("print", 1, ANY, print),
+    plain("println", 0, ANY, print_line),
     special("printf", Body::Printf),
     plain("lower", 1, 1, text::lower),
     plain("upper", 1, 1, text::upper),
@@ -147,6 +149,37 @@ static FUNCTIONS: &[Function] = &[
     plain("sub", 2, 2, number::subtract),
     plain("mul", 2, ANY, number::multiply),
     plain("div", 2, 2, number::divide),
+    plain("add1", 1, 1, number::increment),
+    plain("max", 1, ANY, number::largest),
+    plain("min", 1, ANY, number::smallest),
+    plain("floor", 1, 1, number::floor),
+    plain("ceil", 1, 1, number::ceil),
+    plain("round", 2, 2, number::round),
+    plain("atoi", 1, 1, number::parse_int),
+    plain("indent", 2, 2, text::indent),
+    plain("nindent", 2, 2, text::indent_anew),
+    plain("abbrev", 2, 2, text::abbreviate),
+    plain("base", 1, 1, list::base),
+    plain("dir", 1, 1, list::dir),
+    plain("ext", 1, 1, list::extension),
+    plain("list", 0, ANY, list::list),
+    plain("splitList", 2, 2, list::split),
+    plain("split", 2, 2, list::split),
+    plain("join", 2, 2, list::join),
+    plain("first", 1, 1, list::first),
+    plain("last", 1, 1, list::last),
+    plain("rest", 1, 1, list::rest),
+    plain("initial", 1, 1, list::initial),
+    plain("has", 2, 2, list::has),
+    plain("index", 2, 2, list::index),
+    pattern("mustRegexMatch", 2, text::regex_match),
+    pattern("mustRegexFind", 2, text::regex_find),
+    pattern("mustRegexReplaceAll", 3, text::regex_replace),
+    pattern(
+        "mustRegexReplaceAllLiteral",
+        3,
+        text::regex_replace_literally,
+    ),
     plain("mod", 2, 2, number::remainder),
 ];
 
@@ -199,6 +232,7 @@ fn swapped(mut values: Values<'_>) -> Values<'_> {
 fn equal(one: &Item<'_>, other: &Item<'_>) -> std::result::Result<bool, Failed> {
     match (one, other) {
         (Item::Missing, _) | (_, Item::Missing) => Ok(one == other),
+        (Item::List(_), _) => Err(Failed),
         _ if std::mem::discriminant(one) == std::mem::discriminant(other) => Ok(one == other),
         _ => Err(Failed),
     }
@@ -216,7 +250,9 @@ fn is_any_equal(values: Values<'_>) -> Result<'_> {
 fn is_not_equal(values: Values<'_>) -> Result<'_> {
     match is_any_equal(values)? {
         Item::Bool(is_equal) => Ok(Item::Bool(!is_equal)),
-        Item::Missing | Item::Text(_) | Item::Int(_) | Item::Float(_) => Err(Failed),
+        Item::Missing | Item::Text(_) | Item::Int(_) | Item::Float(_) | Item::List(_) => {
+            Err(Failed)
+        }
     }
 }
 
@@ -263,6 +299,18 @@ fn ternary(values: Values<'_>) -> Result<'_> {
         return Err(Failed);
     };
     Ok(if condition { if_true } else { if_false })
+}
+
+fn print_line(values: Values<'_>) -> Result<'_> {
+    let mut out = Vec::new();
+    for (index, value) in values.iter().enumerate() {
+        if index > 0 {
+            out.push(b' ');
+        }
+        format::print(std::slice::from_ref(value), &mut out);
+    }
+    out.push(b'\n');
+    Ok(Item::owned(out))
 }
 
 fn print(values: Values<'_>) -> Result<'_> {

@@ -13,7 +13,7 @@ const MAX_NESTING: usize = 200;
 const NO_FIELDS: &str = "values are text and have no fields; `$.name` is a field within a `with`";
 
 const FUNCTION_HINT: &str =
-    "use those of Promtail, comparisons, `printf`, and those of Sprig for text and numbers";
+    "use those of Promtail, comparisons, `printf`, and those of Sprig for text, numbers and lists";
 
 /// Parses a template.
 pub(super) fn parse(text: &str, names: &mut Names) -> Result<Template, Mistake> {
@@ -286,7 +286,7 @@ impl Parser<'_> {
         tokens: &mut Tokens,
         is_first: bool,
     ) -> Result<Command, Mistake> {
-        if name == "index" {
+        if name == "index" && is_first && self.is_of_all(tokens.peek()) {
             return self.index(column, tokens);
         }
         let function = Function::named(name).ok_or_else(|| Mistake {
@@ -318,17 +318,21 @@ impl Parser<'_> {
         })
     }
 
+    /// Whether a token stands for all values: `.`, and `$` wherever that is something else.
+    fn is_of_all(&self, token: Option<&Token>) -> bool {
+        match token {
+            Some(Token::Point) => !self.is_in_with,
+            Some(Token::Variable(name)) => name.is_empty(),
+            _ => false,
+        }
+    }
+
     /// `index . "name"`: a field whose name is no name of Go's.
     fn index(&mut self, column: usize, tokens: &mut Tokens) -> Result<Command, Mistake> {
         match (tokens.next(), tokens.next()) {
-            (Some(Token::Point), Some(Token::Text(name))) if !self.is_in_with => {
-                Ok(Command::Operand(self.field(&name)))
-            }
-            (Some(Token::Variable(root)), Some(Token::Text(name))) if root.is_empty() => {
-                Ok(Command::Operand(self.field(&name)))
-            }
+            (Some(_), Some(Token::Text(name))) => Ok(Command::Operand(self.field(&name))),
             _ => Err(Mistake::syntax(
-                "`index` is understood as in `index . \"name\"`",
+                "all values are understood as in `index . \"name\"`",
                 column,
             )),
         }
@@ -376,7 +380,8 @@ impl Parser<'_> {
                     return Err(Mistake::syntax("a `)` is missing", tokens.column));
                 }
                 self.depth -= 1;
-                Operand::Pipeline(pipeline)
+                let end = tokens.column + 1;
+                part(Operand::Pipeline(pipeline), end, tokens)?
             }
             Token::Point if self.is_in_with => Operand::Point,
             Token::Point => {
@@ -410,13 +415,12 @@ impl Parser<'_> {
         column: usize,
         tokens: &mut Tokens,
     ) -> Result<Operand, Mistake> {
-        let has_field = tokens.has_field_at(column + 1 + name.len());
+        let end = column + 1 + name.len();
         if !name.is_empty() {
-            if has_field {
-                return Err(Mistake::syntax(NO_FIELDS, column));
-            }
-            return Ok(Operand::Variable(self.variable(name, column)?));
+            let variable = Operand::Variable(self.variable(name, column)?);
+            return part(variable, end, tokens);
         }
+        let has_field = tokens.has_field_at(end);
         match has_field.then(|| tokens.next()).flatten() {
             Some(Token::Field(field)) => {
                 if tokens.has_field_at(column + 2 + field.len()) {
@@ -429,6 +433,21 @@ impl Parser<'_> {
                 column,
             )),
         }
+    }
+}
+
+/// `._3` behind what ends at a column: a part of what `split` made.
+fn part(value: Operand, end: usize, tokens: &mut Tokens) -> Result<Operand, Mistake> {
+    if !tokens.has_field_at(end) {
+        return Ok(value);
+    }
+    let place = match tokens.next() {
+        Some(Token::Field(name)) => name.strip_prefix('_').and_then(|place| place.parse().ok()),
+        _ => None,
+    };
+    match place {
+        Some(place) => Ok(Operand::Part(Box::new(value), place)),
+        None => Err(Mistake::syntax(NO_FIELDS, end)),
     }
 }
 

@@ -193,6 +193,76 @@ fn a_point_within_with_is_its_value_where_that_is_true() {
 }
 
 #[test]
+fn templates_take_texts_apart() {
+    let path = "/var/log/pods/shop_web-1_7f/nginx/0.log";
+    for (text, expected) in [
+        (r#"{{ index (splitList "/" .Value) 4 }}"#, "shop_web-1_7f"),
+        (r#"{{ (split "_" .Value)._1 }}"#, "web-1"),
+        (
+            r#"{{ $p := splitList "/" .Value }}{{ $p._5 }} {{ len $p }}"#,
+            "nginx 7",
+        ),
+        (r#"{{ splitList "/" .Value | last }}"#, "0.log"),
+        (
+            r#"{{ splitList "/" .Value | initial | rest | first }}"#,
+            "var",
+        ),
+        (
+            r#"{{ join "-" (splitList "/" "a/b/c") }}{{ join "-" .Value | len }}"#,
+            "a-b-c39",
+        ),
+        (
+            r#"{{ splitList "," "a,b" }}{{ printf "%v" (list 1 "x") }}"#,
+            "[a b][1 x]",
+        ),
+        (
+            r#"{{ if has "b" (list "a" "b") }}yes{{ end }}{{ with list }}x{{ else }}none{{ end }}"#,
+            "yesnone",
+        ),
+        (
+            r#"{{ (split "," "a")._7 }}{{ splitList "" "ab" }}"#,
+            "<no value>[a b]",
+        ),
+        (
+            r"{{ base .Value }} {{ dir .Value }} {{ ext .Value }}",
+            "0.log /var/log/pods/shop_web-1_7f/nginx .log",
+        ),
+        (
+            r#"{{ base "" }} {{ base "//" }} {{ base "a/b/" }} {{ dir "a" }} {{ dir "/a//../b/c" }} {{ dir "../../a" }}"#,
+            ". / b . /b ../..",
+        ),
+        (
+            r#"{{ println "a" 1 }}{{ indent 2 "a\nb" }}{{ nindent 1 "c" }}"#,
+            "a 1\n  a\n  b\n c",
+        ),
+        (
+            r#"{{ abbrev 6 "abcdefgh" }} {{ abbrev 8 "abcdefgh" }} {{ abbrev 3 "abcdefgh" }}"#,
+            "abc... abcdefgh abcdefgh",
+        ),
+        (
+            r#"{{ mustRegexReplaceAll "[0-9]+" "a1b22" "<$0>" }}{{ mustRegexFind "b." "abc" }}"#,
+            "a<1>b<22>bc",
+        ),
+    ] {
+        assert_eq!(template(text, path).unwrap(), expected, "{text}");
+    }
+}
+
+#[test]
+fn templates_reckon_as_sprig_does() {
+    for (text, expected) in [
+        ("{{ add1 41 }} {{ max 1 .n 3 }} {{ min 4 \"2\" }}", "42 3 2"),
+        (
+            "{{ floor 2.7 }} {{ ceil \"2.1\" }} {{ round 3.14159 2 }} {{ round 2.5 0 }}",
+            "2 3 3.14 3",
+        ),
+        ("{{ atoi \"12\" }} {{ atoi \"x\" }}", "12 0"),
+    ] {
+        assert_eq!(template(text, "v").unwrap(), expected, "{text}");
+    }
+}
+
+#[test]
 fn hashes_are_those_of_promtail() {
     let hash = template(r#"{{ Hash .Value "salt" }}"#, "this is PII data").unwrap();
     assert_eq!(
@@ -225,6 +295,13 @@ fn a_template_that_fails_on_a_line_changes_nothing() {
         "{{ lt .Value 3 }}",
         "{{ div 1 0 }}",
         "{{ b64dec \"?\" }}",
+        "{{ index (splitList \" \" .Value) 2 }}",
+        "{{ index .Value 0 }}",
+        "{{ first .Value }}",
+        "{{ (ToLower .Value)._0 }}",
+        "{{ list (list 1) }}",
+        "{{ indent 999999999999 .Value }}",
+        "{{ splitList \"\" (repeat 20000 \"x\") }}",
     ] {
         assert_eq!(
             template(text, "Some Value").unwrap(),
@@ -253,11 +330,12 @@ fn what_templates_cannot_do_is_refused_by_its_column() {
         ("{{ if .a }}{{ $x := .a }}{{ end }}{{ $x }}", 38),
         ("{{ if $x := .a }}{{ end }}{{ $x }}", 30),
         ("{{ ToLower $x := .a }}", 12),
-        ("{{ $x := .a }}{{ $x.b }}", 18),
+        ("{{ $x := .a }}{{ $x.b }}", 20),
         ("{{ $.a.b }}", 4),
         ("{{ $ }}", 4),
         ("{{ with .a }}{{ .b }}{{ end }}", 17),
-        ("{{ with .a }}{{ index . \"b\" }}{{ end }}", 17),
+        ("{{ index . 1 }}", 4),
+        ("{{ (ToLower .a).b }}", 16),
         ("{{ with .a }}x", 3),
         ("ab{{ unknown .Value }}", 6),
         ("{{ .Value", 10),

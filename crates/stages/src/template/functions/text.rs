@@ -62,9 +62,61 @@ pub(super) fn title(values: Values<'_>) -> Result<'_> {
     })
 }
 
+/// Bytes of a text, elements of a list.
 pub(super) fn len(values: Values<'_>) -> Result<'_> {
-    let [text] = texts(values)?;
-    Ok(Item::Int(i64::try_from(text.len()).unwrap_or(i64::MAX)))
+    let count = if let [Item::List(elements)] = values.as_slice() {
+        elements.len()
+    } else {
+        let [text] = texts(values)?;
+        text.len()
+    };
+    Ok(Item::Int(i64::try_from(count).unwrap_or(i64::MAX)))
+}
+
+/// Spaces before each line.
+pub(super) fn indent(values: Values<'_>) -> Result<'_> {
+    let [Item::Int(width), Item::Text(text)] = values.as_slice() else {
+        return Err(Failed);
+    };
+    let width = usize::try_from(*width).map_err(|_| Failed)?;
+    let lines = memchr::memchr_iter(b'\n', text).count() + 1;
+    let len = lines
+        .checked_mul(width)
+        .and_then(|len| len.checked_add(text.len()));
+    if len.is_none_or(|len| len > MAX_RESULT_BYTES) {
+        return Err(Failed);
+    }
+    let pad = b" ".repeat(width);
+    let mut out = Vec::new();
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        out.extend_from_slice(&pad);
+        out.extend_from_slice(line);
+    }
+    // What follows the last end of a line is one too, and so is a text of nothing.
+    if text.last().is_none_or(|byte| *byte == b'\n') {
+        out.extend_from_slice(&pad);
+    }
+    Ok(Item::owned(out))
+}
+
+pub(super) fn indent_anew(values: Values<'_>) -> Result<'_> {
+    let text = indent(values)?.text()?;
+    Ok(Item::owned([b"\n", &*text].concat()))
+}
+
+/// A long text cut, with three points at its end, to so many bytes.
+pub(super) fn abbreviate(values: Values<'_>) -> Result<'_> {
+    let [Item::Int(width), Item::Text(text)] = values.as_slice() else {
+        return Err(Failed);
+    };
+    let kept = usize::try_from(*width).ok().and_then(|width| {
+        let is_cut = width >= 4 && text.len() > width;
+        is_cut.then(|| text.get(..width - 3)).flatten()
+    });
+    Ok(Item::owned(match kept {
+        Some(kept) => [kept, b"..."].concat(),
+        None => text.to_vec(),
+    }))
 }
 
 /// Trims a set of characters.
@@ -184,7 +236,8 @@ fn insert_everywhere<'d>(text: &str, to: &[u8], limit: usize) -> Result<'d> {
 fn integer(value: Option<Item<'_>>) -> std::result::Result<i64, Failed> {
     match value {
         Some(Item::Int(number)) => Ok(number),
-        Some(Item::Missing | Item::Text(_) | Item::Float(_) | Item::Bool(_)) | None => Err(Failed),
+        Some(Item::Missing | Item::Text(_) | Item::Float(_) | Item::Bool(_) | Item::List(_))
+        | None => Err(Failed),
     }
 }
 
