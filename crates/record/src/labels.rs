@@ -13,9 +13,13 @@ use xxhash_rust::xxh3::Xxh3;
 #[derive(Clone, Debug)]
 pub struct LabelSet(Arc<Inner>);
 
+/// One text for all of them: there may be a set for each of many thousands of files.
 #[derive(Debug)]
 struct Inner {
-    pairs: Vec<(Box<str>, Box<str>)>,
+    /// Each name and its value, without anything between them.
+    text: Box<str>,
+    /// Bytes of each name and of its value.
+    lens: Box<[(usize, usize)]>,
     hash: u64,
 }
 
@@ -51,33 +55,50 @@ impl LabelSet {
     /// [`LabelError`] where a name is not valid or stands twice.
     pub fn new<N, V>(pairs: impl IntoIterator<Item = (N, V)>) -> Result<Self, LabelError>
     where
-        N: Into<Box<str>>,
-        V: Into<Box<str>>,
+        N: AsRef<str>,
+        V: AsRef<str>,
     {
-        let mut pairs: Vec<(Box<str>, Box<str>)> = pairs
-            .into_iter()
-            .map(|(name, value)| (name.into(), value.into()))
-            .collect();
-        pairs.sort();
+        let pairs: Vec<(N, V)> = pairs.into_iter().collect();
+        let pairs = pairs.iter();
+        Self::of(
+            pairs
+                .map(|(name, value)| (name.as_ref(), value.as_ref()))
+                .collect(),
+        )
+    }
+
+    fn of(mut pairs: Vec<(&str, &str)>) -> Result<Self, LabelError> {
+        pairs.sort_unstable();
         if let Some((name, _)) = pairs.iter().find(|(name, _)| !is_valid_name(name)) {
-            return Err(LabelError::InvalidName(name.to_string()));
+            return Err(LabelError::InvalidName((*name).to_owned()));
         }
         let twice = pairs
             .iter()
             .zip(pairs.iter().skip(1))
             .find(|((a, _), (b, _))| a == b);
         if let Some(((name, _), _)) = twice {
-            return Err(LabelError::DuplicateName(name.to_string()));
+            return Err(LabelError::DuplicateName((*name).to_owned()));
         }
+        let parts = pairs.iter().flat_map(|(name, value)| [*name, *value]);
+        let text: Box<str> = parts.collect::<String>().into();
+        let lens = pairs.iter().map(|(name, value)| (name.len(), value.len()));
+        let lens: Box<[(usize, usize)]> = lens.collect();
         let mut hasher = Xxh3::new();
-        pairs.hash(&mut hasher);
+        (&text, &lens).hash(&mut hasher);
         let hash = hasher.digest();
-        Ok(Self(Arc::new(Inner { pairs, hash })))
+        Ok(Self(Arc::new(Inner { text, lens, hash })))
     }
 
     /// Returns the pairs in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.pairs.iter().map(|(name, value)| (&**name, &**value))
+        let mut rest = &*self.0.text;
+        let mut take = move |len| {
+            let (taken, after) = rest.split_at_checked(len).unwrap_or((rest, ""));
+            rest = after;
+            taken
+        };
+        let lens = self.0.lens.iter();
+        lens.map(move |(name, value)| (take(*name), take(*value)))
     }
 
     /// Returns the value of a label.
@@ -95,7 +116,10 @@ impl LabelSet {
 
 impl PartialEq for LabelSet {
     fn eq(&self, other: &Self) -> bool {
-        self.is_same(other) || (self.0.hash == other.0.hash && self.0.pairs == other.0.pairs)
+        self.is_same(other)
+            || (self.0.hash == other.0.hash
+                && self.0.lens == other.0.lens
+                && self.0.text == other.0.text)
     }
 }
 
@@ -129,6 +153,21 @@ mod tests {
             one.iter().collect::<Vec<_>>(),
             [("host", "a"), ("job", "nginx")]
         );
+    }
+
+    #[test]
+    fn names_and_values_are_told_apart_wherever_they_end() {
+        let set = |pairs: &[(&str, &str)]| LabelSet::new(pairs.iter().copied()).unwrap();
+        let one = set(&[("a", "bc"), ("d", "\u{e9}")]);
+        assert_eq!(
+            one.iter().collect::<Vec<_>>(),
+            [("a", "bc"), ("d", "\u{e9}")]
+        );
+        assert_eq!(one.get("d"), Some("\u{e9}"));
+        assert_eq!(one.get("ab"), None);
+        assert_ne!(one, set(&[("ab", "c"), ("d", "\u{e9}")]));
+        assert_ne!(set(&[("a", ""), ("b", "")]), set(&[("a", "b")]));
+        assert_eq!(set(&[]).iter().count(), 0);
     }
 
     #[test]
