@@ -195,34 +195,42 @@ fn labels_field(labels: &LabelSet) -> Vec<u8> {
     bytes
 }
 
+/// Bytes of a body that snappy compresses without a look at those before them. Given to it one after the
+/// other, they need no room for the largest block that the whole body can become.
+const PART_BYTES: usize = 1 << 16;
+
 /// Compresses bodies as snappy blocks.
 struct BlockWriter {
     snappy: snap::raw::Encoder,
-    /// Room for the largest block that a body can become; its content is of no account.
-    room: Vec<u8>,
+    /// Room for the largest that a part can become; its content is of no account.
+    room: Box<[u8]>,
+    block: Vec<u8>,
 }
 
 impl BlockWriter {
     fn new() -> Self {
         Self {
             snappy: snap::raw::Encoder::new(),
-            room: Vec::new(),
+            room: vec![0; snap::raw::max_compress_len(PART_BYTES)].into(),
+            block: Vec::new(),
         }
     }
 
     fn compress(&mut self, body: &[u8]) -> Bytes {
-        let max_len = snap::raw::max_compress_len(body.len());
-        if self.room.len() < max_len {
-            self.room.resize(max_len, 0);
+        self.block.clear();
+        put_varint(&mut self.block, body.len() as u64);
+        for part in body.chunks(PART_BYTES) {
+            let len = self
+                .snappy
+                .compress(part, &mut self.room)
+                .expect("there is room for any part");
+            // Its length stands before it; that of all of them stands before the first.
+            let own = self.room.iter().take_while(|byte| **byte >= 0x80).count() + 1;
+            let compressed = self.room.get(own..len).unwrap_or_default();
+            self.block.extend_from_slice(compressed);
         }
-        let len = self
-            .snappy
-            .compress(body, &mut self.room)
-            .expect("a batch is far below the 4 GiB that a snappy block can hold");
-        let block = Bytes::copy_from_slice(self.room.get(..len).unwrap_or_default());
-        if self.room.len() > MAX_KEPT_BYTES {
-            self.room = Vec::new();
-        }
+        let block = Bytes::copy_from_slice(&self.block);
+        self.block.shrink_to(MAX_KEPT_BYTES);
         block
     }
 }

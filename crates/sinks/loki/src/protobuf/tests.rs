@@ -2,7 +2,10 @@ use proptest::prelude::*;
 use tailwater_record::{LabelSet, RecordView, Span, TimestampNs};
 use tailwater_sink::{Encode as _, Encoded, MAX_PAIRS};
 
-use super::{ProtobufEncoder, decode, decompress, labels_field, replace_invalid, retain, split};
+use super::{
+    BlockWriter, PART_BYTES, ProtobufEncoder, decode, decompress, labels_field, replace_invalid,
+    retain, split,
+};
 
 fn set(job: &str) -> LabelSet {
     LabelSet::new([("job", job)]).unwrap()
@@ -116,7 +119,33 @@ fn an_enormous_batch_does_not_keep_its_memory() {
     });
     drop(encoder.seal());
     assert!(encoder.body.capacity() <= crate::MAX_KEPT_BYTES);
-    assert!(encoder.block.room.capacity() <= crate::MAX_KEPT_BYTES);
+    assert!(encoder.block.block.capacity() <= crate::MAX_KEPT_BYTES);
+}
+
+#[test]
+fn a_body_becomes_the_block_that_snappy_makes_of_it_whole() {
+    // The same words all over: a copy from before a part would pay.
+    let line = b"GET /the/same/page?of=each&line=differs ";
+    let mut body = Vec::new();
+    for number in 0_u32..20_000 {
+        body.extend_from_slice(line);
+        body.extend_from_slice(&number.wrapping_mul(0x9E37_79B1).to_le_bytes());
+    }
+    let mut writer = BlockWriter::new();
+    for len in [
+        0,
+        1,
+        127,
+        128,
+        PART_BYTES - 1,
+        PART_BYTES,
+        PART_BYTES + 1,
+        3 * PART_BYTES + 5,
+        body.len(),
+    ] {
+        let whole = snap::raw::Encoder::new().compress_vec(&body[..len]);
+        assert_eq!(writer.compress(&body[..len]), whole.unwrap(), "{len} bytes");
+    }
 }
 
 #[test]
