@@ -85,8 +85,8 @@ pub struct Cursor<R> {
     pub route: R,
     /// The decoder of an archive, while it is read.
     pub(crate) unpacker: Option<Box<Unpacker>>,
-    /// What an archive was when all of it was read.
-    pub(crate) ended: Option<Seen>,
+    /// What an archive was when all of it was read. Boxed, as what few files have is: there may be many.
+    pub(crate) ended: Option<Box<Seen>>,
 }
 
 impl<R> Cursor<R> {
@@ -137,7 +137,7 @@ pub struct TailedFile<R> {
     pub identity_changed: bool,
     pub(crate) descriptor: Option<File>,
     /// Set where its lines are those of what it decodes to; offsets are then those of that.
-    pub(crate) archive: Option<ArchivedFile>,
+    pub(crate) archive: Option<Box<ArchivedFile>>,
     pub(crate) last_used: Instant,
     /// Since when another file has its path, or none.
     pub(crate) rotated_at: Option<Instant>,
@@ -151,7 +151,7 @@ pub struct TailedFile<R> {
     pub(crate) is_out_of_sight: bool,
     pub(crate) head: Vec<u8>,
     /// Inode and fingerprint under which earlier runs knew its content, where that was another file.
-    pub(crate) former: Option<(u64, Fingerprint)>,
+    pub(crate) former: Option<Box<(u64, Fingerprint)>>,
     /// The inode of a file that has the same content, compressed or decompressed.
     pub(crate) repacked: Option<u64>,
 }

@@ -83,11 +83,11 @@ impl<R> Cursor<R> {
     /// Returns whether it has read all of an archive that was not written to since.
     fn archive_end(&mut self, seen: Seen) -> AtEnd {
         if self.frame.is_archive_end() && self.ended.is_none() {
-            self.ended = Some(seen);
+            self.ended = Some(Box::new(seen));
             self.is_drained = true;
             return AtEnd::SinceBefore;
         }
-        if self.ended.is_some_and(|ended| ended != seen) {
+        if self.ended.as_deref().is_some_and(|ended| *ended != seen) {
             self.ended = None;
             self.is_drained = false;
             self.frame = FrameState::default();
@@ -281,7 +281,7 @@ impl<R> TailedFile<R> {
             return Step::AtEnd;
         };
         cursor.is_drained = true;
-        cursor.ended = Some(archive.seen);
+        cursor.ended = Some(Box::new(archive.seen));
         cursor.frame = FrameState::at_archive_end();
         cursor.partial_since = None;
         cursor.unpacker = None;

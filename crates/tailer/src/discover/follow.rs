@@ -125,7 +125,7 @@ impl<R> crate::Tailer<R> {
             modified_ns: opened.modified_ns,
             identity_changed: true,
             descriptor: Some(opened.file),
-            archive,
+            archive: archive.map(Box::new),
             last_used: now.instant,
             rotated_at: is_rotated.then_some(now.instant),
             grew_at,

@@ -249,7 +249,7 @@ impl<R> crate::Tailer<R> {
         } else {
             self.archives.remove(&tail);
         }
-        file.archive = archive;
+        file.archive = archive.map(Box::new);
         if let Some(archive) = &mut file.archive {
             archive.stand_in();
         }

@@ -13,7 +13,7 @@ impl<R> TailedFile<R> {
     /// Returns the inode and the fingerprint under which earlier runs knew its content, where that was in
     /// another file: it was compressed since, or decompressed.
     pub fn former(&self) -> Option<(u64, Fingerprint)> {
-        self.former
+        self.former.as_deref().copied()
     }
 
     /// Gives up the memory of the head, once it has told where the cursors start.

@@ -151,7 +151,7 @@ impl<R> crate::Tailer<R> {
         let Some(followed) = tail.and_then(|tail| self.files.get_mut(tail)) else {
             return false;
         };
-        followed.former = Some((file.inode, file.fingerprint));
+        followed.former = Some(Box::new((file.inode, file.fingerprint)));
         if let Some(archive) = &mut followed.archive {
             archive.stand_in();
         }
