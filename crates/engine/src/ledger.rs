@@ -80,7 +80,10 @@ struct Pending {
 
 /// All cursors with their unresolved spans. Bounded by the queues: a span is here while its batch is.
 #[derive(Debug, Default)]
-pub(crate) struct Ledger(Mutex<HashMap<CursorId, Frontier>>);
+pub(crate) struct Ledger(Mutex<Frontiers>);
+
+/// Boxed: a table of large values is mostly holes, and doubles to grow.
+type Frontiers = HashMap<CursorId, Box<Frontier>>;
 
 impl Ledger {
     /// Opens the account of a cursor that starts at `offset`.
@@ -94,7 +97,7 @@ impl Ledger {
             pending: VecDeque::new(),
             is_closed: false,
         };
-        self.lock().insert(cursor, frontier);
+        self.lock().insert(cursor, Box::new(frontier));
     }
 
     /// Closes an account: its position moves no more.
@@ -182,7 +185,7 @@ impl Ledger {
             .min()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<CursorId, Frontier>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Frontiers> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -194,6 +197,10 @@ impl Frontier {
             covering.open.push(batch);
             covering.records += records;
             return;
+        }
+        if self.pending.is_empty() {
+            // Of many thousands of files, most have no more than one.
+            self.pending.reserve_exact(1);
         }
         self.pending.push_back(Pending {
             end: span.span.end,
@@ -226,6 +233,10 @@ impl Frontier {
             last = self.pending.pop_front();
         }
         let last = last?;
+        if self.pending.is_empty() {
+            // Nobody may ever write to the file again.
+            self.pending = VecDeque::new();
+        }
         self.account
             .progress
             .acked_offset

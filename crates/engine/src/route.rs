@@ -101,7 +101,13 @@ pub(crate) fn with_label(labels: &LabelSet, name: &str, value: &str) -> LabelSet
 
 /// Adds the labels that a set has no label of the name of.
 pub(crate) fn with_labels(labels: &LabelSet, extra: &[(String, String)]) -> LabelSet {
-    let lacking = extra.iter().filter(|(name, _)| labels.get(name).is_none());
+    let mut lacking = extra
+        .iter()
+        .filter(|(name, _)| labels.get(name).is_none())
+        .peekable();
+    if lacking.peek().is_none() {
+        return labels.clone();
+    }
     let lacking = lacking.map(|(name, value)| (name.as_str(), value.as_str()));
     // Names were checked with the configuration, and none stands twice.
     LabelSet::new(labels.iter().chain(lacking)).unwrap_or_else(|_| labels.clone())
