@@ -96,7 +96,7 @@ impl Positions {
                 .entry(directory)
                 .or_default()
                 .push(KnownFile {
-                    path: file.path.clone(),
+                    path: Arc::clone(&file.path),
                     inode: file.identity.inode,
                     fingerprint: file.identity.fingerprint,
                     updated_ns: file.updated_ns,

@@ -307,7 +307,7 @@ impl Fields<'_> {
         let file = StoredFile {
             key,
             identity,
-            path: PathBuf::from(path),
+            path: PathBuf::from(path).into(),
             updated_ns,
             positions,
         };

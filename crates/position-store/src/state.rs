@@ -1,7 +1,7 @@
 //! The positions in memory.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use tailwater_record::{FileIdentity, Fingerprint, Marker};
@@ -10,8 +10,10 @@ use crate::record::{
     self, HEADER_FRAME_BYTES, Header, MAX_PATH_BYTES, MAX_SINK_BYTES, Record, file_bytes,
 };
 
+use self::keys::Keys;
 use self::notes::Notes;
 
+mod keys;
 mod notes;
 #[cfg(test)]
 mod tests;
@@ -50,8 +52,8 @@ pub struct StoredFile {
     pub key: FileKey,
     /// Who it is.
     pub identity: FileIdentity,
-    /// The path it was found under; any bytes, not necessarily UTF-8.
-    pub path: PathBuf,
+    /// The path it was found under; any bytes, not necessarily UTF-8. Shared with whoever follows it.
+    pub path: Arc<Path>,
     /// When it was entered or a position of it last set, in nanoseconds since the epoch.
     pub updated_ns: u64,
     /// The positions, one per sink.
@@ -136,9 +138,10 @@ impl Snapshot {
 #[derive(Clone, Debug)]
 pub struct PositionStore {
     limits: StoreLimits,
-    files: BTreeMap<FileKey, Entry>,
-    by_inode: HashMap<(u64, u64), Vec<FileKey>>,
-    by_path: HashMap<PathBuf, Vec<FileKey>>,
+    /// Boxed: a node of a tree that grows at its end is half empty.
+    files: BTreeMap<FileKey, Box<Entry>>,
+    by_inode: HashMap<(u64, u64), Keys>,
+    by_path: HashMap<Arc<Path>, Keys>,
     /// Names that positions share; the sinks of all configurations that left a position.
     sinks: BTreeSet<Arc<str>>,
     next_key: u64,
@@ -171,9 +174,12 @@ impl Entry {
 
     fn place(&mut self, stored: StoredPosition) {
         let mut positions = self.file.positions.iter_mut();
-        match positions.find(|known| known.sink == stored.sink) {
-            Some(known) => known.position = stored.position,
-            None => self.file.positions.push(stored),
+        if let Some(known) = positions.find(|known| known.sink == stored.sink) {
+            known.position = stored.position;
+        } else {
+            // No room for more: of many thousands of files, each has one position.
+            self.file.positions.reserve_exact(1);
+            self.file.positions.push(stored);
         }
     }
 }
@@ -230,13 +236,13 @@ impl PositionStore {
     /// Returns the files with this inode: several where it was reused.
     pub fn find(&self, device: u64, inode: u64) -> impl Iterator<Item = &StoredFile> {
         let keys = self.by_inode.get(&(device, inode));
-        let keys = keys.map(Vec::as_slice).unwrap_or_default();
+        let keys = keys.map(Keys::as_slice).unwrap_or_default();
         keys.iter().filter_map(|key| self.get(*key))
     }
 
     /// Returns the files that were found under this path: one for each generation.
     pub fn find_by_path(&self, path: &Path) -> impl Iterator<Item = &StoredFile> {
-        let keys = self.by_path.get(path).map(Vec::as_slice);
+        let keys = self.by_path.get(path).map(Keys::as_slice);
         keys.unwrap_or_default()
             .iter()
             .filter_map(|key| self.get(*key))
@@ -249,7 +255,7 @@ impl PositionStore {
     pub fn insert(
         &mut self,
         identity: FileIdentity,
-        path: &Path,
+        path: impl Into<Arc<Path>>,
         now_ns: u64,
     ) -> Result<FileKey, StoreFull> {
         if self.files.len() >= self.limits.max_files {
@@ -261,12 +267,12 @@ impl PositionStore {
         let file = StoredFile {
             key,
             identity,
-            path: kept_path(path).to_owned(),
+            path: kept_path(path.into()),
             updated_ns: now_ns,
             positions: Vec::new(),
         };
         self.latest_ns = self.latest_ns.max(now_ns);
-        self.put(Entry { file, epoch: 0 });
+        self.put(Box::new(Entry { file, epoch: 0 }));
         self.dirty_files.insert(key);
         Ok(key)
     }
@@ -293,15 +299,15 @@ impl PositionStore {
     }
 
     /// Enters where a file is now. A path over 32 KiB, which no system opens, is left empty.
-    pub fn set_path(&mut self, key: FileKey, path: &Path) {
-        let path = kept_path(path);
+    pub fn set_path(&mut self, key: FileKey, path: impl Into<Arc<Path>>) {
+        let path = kept_path(path.into());
         if self.get(key).is_none_or(|file| file.path == path) {
             return;
         }
         let Some(mut entry) = self.take(key) else {
             return;
         };
-        path.clone_into(&mut entry.file.path);
+        entry.file.path = path;
         self.put(entry);
         self.dirty_files.insert(key);
     }
@@ -506,7 +512,7 @@ impl PositionStore {
         }
         let kept = known.filter(|known| known.epoch == epoch);
         let kept = kept.map(|known| known.file.positions).unwrap_or_default();
-        let mut entry = Entry { file, epoch };
+        let mut entry = Box::new(Entry { file, epoch });
         for mut stored in std::mem::replace(&mut entry.file.positions, kept) {
             stored.sink = self.shared_name(&stored.sink);
             entry.place(stored);
@@ -550,23 +556,22 @@ impl PositionStore {
         name
     }
 
-    fn put(&mut self, entry: Entry) {
+    fn put(&mut self, entry: Box<Entry>) {
         let FileIdentity { device, inode, .. } = entry.file.identity;
         let key = entry.file.key;
         self.reserve_keys(key.0.saturating_add(1));
         self.live_bytes = self.live_bytes.saturating_add(file_bytes(&entry.file));
-        self.by_inode.entry((device, inode)).or_default().push(key);
-        let path = entry.file.path.clone();
-        self.by_path.entry(path).or_default().push(key);
+        keys::add(&mut self.by_inode, (device, inode), key);
+        keys::add(&mut self.by_path, Arc::clone(&entry.file.path), key);
         self.files.insert(key, entry);
     }
 
-    fn take(&mut self, key: FileKey) -> Option<Entry> {
+    fn take(&mut self, key: FileKey) -> Option<Box<Entry>> {
         let entry = self.files.remove(&key)?;
         let FileIdentity { device, inode, .. } = entry.file.identity;
         self.live_bytes = self.live_bytes.saturating_sub(file_bytes(&entry.file));
-        remove_key(&mut self.by_inode, &(device, inode), key);
-        remove_key(&mut self.by_path, &entry.file.path, key);
+        keys::remove(&mut self.by_inode, &(device, inode), key);
+        keys::remove(&mut self.by_path, &*entry.file.path, key);
         Some(entry)
     }
 }
@@ -577,19 +582,10 @@ fn is_other_content(known: Fingerprint, now: Fingerprint) -> bool {
     known != now && now.len <= known.len
 }
 
-fn kept_path(path: &Path) -> &Path {
+fn kept_path(path: Arc<Path>) -> Arc<Path> {
     if path.as_os_str().len() <= MAX_PATH_BYTES {
         path
     } else {
-        Path::new("")
-    }
-}
-
-fn remove_key<I: std::hash::Hash + Eq>(index: &mut HashMap<I, Vec<FileKey>>, at: &I, key: FileKey) {
-    if let Some(keys) = index.get_mut(at) {
-        keys.retain(|known| *known != key);
-        if keys.is_empty() {
-            index.remove(at);
-        }
+        Path::new("").into()
     }
 }

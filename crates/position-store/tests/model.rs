@@ -174,7 +174,7 @@ impl Run {
     fn insert(&mut self, inode: u64, path: &[u8]) {
         let path = PathBuf::from(OsStr::from_bytes(path));
         let identity = identity(inode, &inode.to_le_bytes());
-        let Ok(key) = self.store.insert(identity, &path, 1) else {
+        let Ok(key) = self.store.insert(identity, path.as_path(), 1) else {
             return;
         };
         assert!(key > self.highest_key, "{key:?} was given out before");
@@ -269,7 +269,7 @@ fn model_of(file: &tailwater_position_store::StoredFile) -> ModelFile {
     let positions = file.positions.iter();
     ModelFile {
         identity: file.identity,
-        path: file.path.clone(),
+        path: file.path.to_path_buf(),
         positions: positions
             .map(|stored| (stored.sink.to_string(), stored.position))
             .collect(),

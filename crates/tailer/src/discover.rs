@@ -285,7 +285,7 @@ impl<R> crate::Tailer<R> {
             }
             match self.open_listed(id, name, inode, matched, now) {
                 Ok(Some(opened)) => match self.standing_of(id, name, &opened, matched, now) {
-                    Standing::New => self.follow_as(id, name, opened, path, false, now),
+                    Standing::New => self.follow_as(id, name, opened, path.into(), false, now),
                     Standing::Repacked => {}
                     Standing::Unclear => self.look_later(id, name, &opened, now),
                 },

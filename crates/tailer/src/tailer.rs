@@ -76,7 +76,7 @@ pub(crate) struct Matched {
 #[derive(Clone, Debug)]
 pub struct KnownFile {
     /// The path it was found under.
-    pub path: PathBuf,
+    pub path: Arc<Path>,
     /// Its inode.
     pub inode: u64,
     /// How it began.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tailwater_position_store::{FileKey, PositionStore, StoredFile};
 use tailwater_record::{FileIdentity, Fingerprint, WINDOW_BYTES};
@@ -125,10 +125,10 @@ impl Lookup {
 
 impl Positions {
     /// Enters under which name and inode a stored file is found now.
-    pub(crate) fn move_to(&self, key: FileKey, identity: FileIdentity, path: &Path) {
+    pub(crate) fn move_to(&self, key: FileKey, identity: FileIdentity, path: &Arc<Path>) {
         let mut store = self.lock();
         store.set_identity(key, identity);
-        store.set_path(key, path);
+        store.set_path(key, Arc::clone(path));
         drop(store);
         self.followed().insert(key);
     }
@@ -137,14 +137,16 @@ impl Positions {
     pub(crate) fn enter(
         &self,
         identity: FileIdentity,
-        path: &Path,
+        path: &Arc<Path>,
         now_ns: u64,
     ) -> Option<FileKey> {
         let mut store = self.lock();
-        let entered = store.insert(identity, path, now_ns).or_else(|_| {
-            self.make_room(&mut store);
-            store.insert(identity, path, now_ns)
-        });
+        let entered = store
+            .insert(identity, Arc::clone(path), now_ns)
+            .or_else(|_| {
+                self.make_room(&mut store);
+                store.insert(identity, Arc::clone(path), now_ns)
+            });
         drop(store);
         match entered {
             Ok(key) => {

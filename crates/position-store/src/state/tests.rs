@@ -287,7 +287,7 @@ fn names_and_paths_that_no_record_holds_stay_out() {
     let key = store
         .insert(identity(1, b"a"), Path::new(&long), 1)
         .unwrap();
-    assert_eq!(store.get(key).unwrap().path, Path::new(""));
+    assert_eq!(*store.get(key).unwrap().path, *Path::new(""));
     store.set_position(key, &"s".repeat(MAX_SINK_BYTES + 1), at(1), 2);
     assert_eq!(offsets(&store, key), []);
 }

@@ -68,7 +68,7 @@ impl<R> crate::Tailer<R> {
         id: DirId,
         name: &OsStr,
         opened: OpenedLog,
-        path: PathBuf,
+        path: Arc<Path>,
         is_rotated: bool,
         now: Now,
     ) {
@@ -87,7 +87,7 @@ impl<R> crate::Tailer<R> {
         &mut self,
         opened: OpenedLog,
         current: PathBuf,
-        path: PathBuf,
+        path: Arc<Path>,
         is_rotated: bool,
         now: Now,
     ) -> Option<TailId> {
@@ -161,11 +161,10 @@ impl<R> crate::Tailer<R> {
     fn enter_generation(
         &mut self,
         id: TailId,
-        path: PathBuf,
+        path: Arc<Path>,
         current: PathBuf,
     ) -> (Arc<Path>, Arc<Path>, Option<TailId>) {
         // One allocation for all of the same path.
-        let path: Arc<Path> = path.into();
         let current = if *current == *path {
             Arc::clone(&path)
         } else {

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::Difference;
 use super::follow::Look;
@@ -24,7 +25,7 @@ struct Resumed {
     /// They are not there.
     missing: Vec<KnownFile>,
     /// When the newest generation of each path was read last.
-    newest: HashMap<PathBuf, u64>,
+    newest: HashMap<Arc<Path>, u64>,
     /// Inodes of files that have others now: who has one of these is another file.
     left_inodes: HashSet<u64>,
 }
@@ -54,7 +55,7 @@ impl<R> crate::Tailer<R> {
             .extend(missing.into_iter().map(Change::Missing));
         let is_known =
             |inode: u64| known.is_known(difference.device, inode) && !left_inodes.contains(&inode);
-        let mut newest: Vec<(PathBuf, u64)> = newest.into_iter().collect();
+        let mut newest: Vec<(Arc<Path>, u64)> = newest.into_iter().collect();
         newest.sort_unstable();
         for (path, updated_ns) in newest {
             let Some(matched) = self.matched(&path) else {
@@ -102,7 +103,7 @@ impl<R> crate::Tailer<R> {
         });
         let mut resumed = Resumed::default();
         for (file, matched, repacked) in stored {
-            let newest = resumed.newest.entry(file.path.clone()).or_default();
+            let newest = resumed.newest.entry(Arc::clone(&file.path)).or_default();
             *newest = (*newest).max(file.updated_ns);
             if repacked.is_some() {
                 resumed.left_inodes.insert(file.inode);
@@ -136,7 +137,7 @@ impl<R> crate::Tailer<R> {
             .filter(|(_, inode)| *inode == file.inode)
             .map(|(name, _)| name.clone())
             .collect();
-        let is_its_own = |name: &OsString| difference.path_of(name) == file.path;
+        let is_its_own = |name: &OsString| *difference.path_of(name) == *file.path;
         if is_followed || here.iter().any(is_its_own) {
             return true;
         }
@@ -172,7 +173,7 @@ impl<R> crate::Tailer<R> {
         };
         match opened {
             Ok(Some(opened)) if is_it(&opened) => {
-                self.follow_as(id, name, opened, file.path.clone(), true, now);
+                self.follow_as(id, name, opened, Arc::clone(&file.path), true, now);
                 true
             }
             Ok(_) | Err(_) => false,
@@ -215,7 +216,7 @@ impl<R> crate::Tailer<R> {
             if let Ok(Some(opened)) = self.open_listed(id, &name, inode, matched, now)
                 && self.standing_of(id, &name, &opened, matched, now) == Standing::New
             {
-                self.follow_as(id, &name, opened, path, true, now);
+                self.follow_as(id, &name, opened, path.into(), true, now);
             }
         }
     }
@@ -277,7 +278,7 @@ impl<R> crate::Tailer<R> {
             if let Ok(Some(opened)) = self.open_listed(id, &name, inode, matched, now)
                 && self.standing_of(id, &name, &opened, matched, now) == Standing::New
             {
-                self.follow_as(id, &name, opened, path.to_owned(), true, now);
+                self.follow_as(id, &name, opened, path.into(), true, now);
             }
             if difference.is_first && self.is_moving(id) {
                 return;

@@ -62,7 +62,7 @@ impl<R> crate::Tailer<R> {
             return;
         }
         let real_path = opened.real_path.clone();
-        let Some(tail) = self.follow(opened, real_path.clone(), link.to_owned(), false, now) else {
+        let Some(tail) = self.follow(opened, real_path.clone(), link.into(), false, now) else {
             return;
         };
         if let Some(file) = before.and_then(|before| self.files.get_mut(&before))

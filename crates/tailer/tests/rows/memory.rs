@@ -152,7 +152,7 @@ impl Known for Memory {
             .iter()
             .filter(|stored| stored.path.parent() == Some(directory))
             .map(|stored| KnownFile {
-                path: stored.path.clone(),
+                path: stored.path.as_path().into(),
                 inode: stored.identity.inode,
                 fingerprint: stored.identity.fingerprint,
                 updated_ns: stored.updated_ns,

@@ -107,7 +107,7 @@ impl Exported {
             self.remarks
                 .push(format!("{path}: bytes {end} to {len} were not sent yet"));
         }
-        self.offsets.insert(file.path.clone(), offset);
+        self.offsets.insert(file.path.to_path_buf(), offset);
     }
 
     /// Promtail knows files by their paths: it cannot go on in one that has another by now.

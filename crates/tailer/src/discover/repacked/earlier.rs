@@ -1,6 +1,7 @@
 //! What has become of files that earlier runs followed.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::{Content, MAX_CANDIDATES, Sibling, is_sibling};
 use crate::archive::{Compression, Likeness};
@@ -146,7 +147,7 @@ impl<R> crate::Tailer<R> {
             return false;
         };
         let inode = (opened.device, opened.inode);
-        self.follow_as(id, &sibling.name, opened, file.path.clone(), true, now);
+        self.follow_as(id, &sibling.name, opened, Arc::clone(&file.path), true, now);
         let tail = self.by_inode.get(&inode);
         let Some(followed) = tail.and_then(|tail| self.files.get_mut(tail)) else {
             return false;

@@ -107,7 +107,7 @@ impl Rig {
     #[track_caller]
     fn check_position(&self, name: &str, path: &str, offset: u64) {
         let stored = self.stored(name).unwrap();
-        assert_eq!(stored.path, self.at(path));
+        assert_eq!(*stored.path, *self.at(path));
         let sinks: Vec<&str> = stored
             .positions
             .iter()
