@@ -30,8 +30,9 @@ use tailwater_tailer::AllowedRoots;
 
 pub use arguments::BackfillArguments;
 use choose::Chosen;
-use execute::{Done, Run};
+use execute::Run;
 use find::Selection;
+use left::Counting;
 use progress::Display;
 use report::{Figures, Report};
 use setup::Setup;
@@ -108,15 +109,18 @@ fn deliver(
         give_up_after: arguments.give_up_after,
         display: Display::new(!arguments.no_progress, started),
     };
+    let counting = Counting {
+        state_dir,
+        sinks,
+        roots: roots.clone(),
+    };
     let mut done = None;
     run::on_runtime(async {
-        done = Some(execute::execute(work).await?);
+        done = Some(execute::execute(work, counting).await?);
         Ok(())
     })?;
     let none = || Failure::Runtime(anyhow::anyhow!("the run has come to nothing"));
-    let done: Done = done.ok_or_else(none)?;
-    let elapsed = execute::now().saturating_duration_since(started);
-    let (unread_lines, lines_left) = left::of(&done, &state_dir, &sinks, roots)?;
+    let (done, left) = done.ok_or_else(none)?;
     let report = Report::of(&Figures {
         ended: done.ended,
         files: &done.files,
@@ -124,11 +128,9 @@ fn deliver(
         books_before: &done.books_before,
         books: &done.books,
         stage_reasons: &setup.stage_reasons,
-        unread_lines,
-        lines_left: &lines_left,
+        left: &left?,
         refused_before,
-        avoided: left::avoided(&done.files, roots, execute::now),
-        elapsed,
+        elapsed: done.ended_at.saturating_duration_since(started),
     });
     let printed = print(&report, arguments.json, out);
     if report.is_complete {

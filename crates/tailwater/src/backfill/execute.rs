@@ -1,6 +1,7 @@
 //! The run itself: reading and delivering until all is done, or until it is to end.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -10,10 +11,12 @@ use tailwater_engine::{
 };
 use tailwater_position_store::{Journal, PositionStore};
 
+use super::left::{Counting, Left};
 use super::progress::Display;
 use super::report::Ended;
 use crate::admin::Site;
 use crate::config::Config;
+use crate::exit::Failure;
 use crate::run::{self, Signals};
 
 /// How often the display and the wait for acknowledgements are looked at.
@@ -34,13 +37,17 @@ pub(super) struct Run {
 #[derive(Debug)]
 pub(super) struct Done {
     pub(super) ended: Ended,
+    pub(super) ended_at: Instant,
     pub(super) files: Vec<FileReport>,
     pub(super) books_before: Vec<RouteBooks>,
     pub(super) books: Vec<RouteBooks>,
 }
 
-/// Runs until everything is delivered, until SIGTERM or SIGINT, or until it gives up.
-pub(super) async fn execute(run: Run) -> anyhow::Result<Done> {
+/// Runs until everything is delivered, until SIGTERM or SIGINT, or until it gives up, and counts what is left then.
+pub(super) async fn execute(
+    run: Run,
+    counting: Counting,
+) -> anyhow::Result<(Done, Result<Left, Failure>)> {
     let mut signals = Signals::new()?;
     // Stored are those of earlier runs for other sources and sinks as well.
     let routes = Routes::of(&run.config);
@@ -79,19 +86,46 @@ pub(super) async fn execute(run: Run) -> anyhow::Result<Done> {
         tracing::warn!("told to stop: what was read is delivered, and no more");
     }
     let shutdown = engine.shutdown(run.config.shutdown_timeout);
+    // For as long as it is not told twice, nothing is left in the dark.
+    let is_stopped = AtomicBool::new(false);
     tokio::select! {
         _ = shutdown => {}
-        () = signals.stop() => tracing::warn!("told twice to stop: what was not acknowledged is sent again by the next run"),
+        () = signals.stop() => {
+            is_stopped.store(true, Ordering::Relaxed);
+            tracing::warn!("told twice to stop: what was not acknowledged is sent again by the next run");
+        }
     }
     if let Some(admin) = admin {
         admin.abort();
     }
-    Ok(Done {
+    let done = Done {
         ended,
+        ended_at: now(),
         files: backfill.files(),
         books_before,
         books: routes.only(handle.status().books),
-    })
+    };
+    count(done, counting, is_stopped, &mut signals).await
+}
+
+/// Counts on a thread, for as long as nobody says stop: files may be large and many.
+async fn count(
+    done: Done,
+    counting: Counting,
+    is_stopped: AtomicBool,
+    signals: &mut Signals,
+) -> anyhow::Result<(Done, Result<Left, Failure>)> {
+    let is_stopped = Arc::new(is_stopped);
+    let asked = Arc::clone(&is_stopped);
+    let mut counted = tokio::task::spawn_blocking(move || {
+        let left = counting.of(&done, &|| asked.load(Ordering::Relaxed));
+        (done, left)
+    });
+    tokio::select! {
+        counted = &mut counted => return Ok(counted?),
+        () = signals.stop() => is_stopped.store(true, Ordering::Relaxed),
+    }
+    Ok(counted.await?)
 }
 
 /// Where lines of this run come from and go to.

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -12,6 +11,7 @@ use tailwater_engine::{FileReport, FileState, Reason, RouteBooks};
 use tailwater_stages::OUTSIDE_TIME_RANGE;
 
 use super::choose::Chosen;
+use super::left::Left;
 use super::words::{lines_in_words, number_in_words, time_in_words};
 use crate::check::{bytes_in_words, printable};
 
@@ -47,7 +47,8 @@ pub(super) struct Report {
     /// Decoded bytes of those.
     pub(super) bytes_read: u64,
     /// Lines that were not read, because the run has ended before.
-    pub(super) unread_lines: u64,
+    /// `None` where it was told to stop counting.
+    pub(super) unread_lines: Option<u64>,
     /// Lines that were read and wait for others to become a record.
     pub(super) held_lines: u64,
     /// Records of the same logs that sinks have refused in earlier runs, and that are kept as dead letters.
@@ -101,8 +102,8 @@ pub(super) struct SinkReport {
     /// For any other reason.
     pub(super) dropped: BTreeMap<String, u64>,
     pub(super) unacknowledged: u64,
-    /// Lines, with what was not read.
-    pub(super) undelivered: u64,
+    /// Lines, with what was not read; `None` where it was told to stop counting.
+    pub(super) undelivered: Option<u64>,
     /// Lines that were cut at the limit of their length.
     pub(super) truncated_lines: u64,
     pub(super) lost_bytes: u64,
@@ -119,12 +120,8 @@ pub(super) struct Figures<'a> {
     pub(super) books_before: &'a [RouteBooks],
     pub(super) books: &'a [RouteBooks],
     pub(super) stage_reasons: &'a BTreeSet<String>,
-    pub(super) unread_lines: u64,
-    /// Lines that are not acknowledged, by sink, where the run has ended before it was done and a record may be several
-    /// lines.
-    pub(super) lines_left: &'a BTreeMap<Arc<str>, u64>,
+    pub(super) left: &'a Left,
     pub(super) refused_before: u64,
-    pub(super) avoided: Avoided,
     pub(super) elapsed: Duration,
 }
 
@@ -152,9 +149,10 @@ impl Report {
         let held_lines = lines_read.saturating_sub(in_books.unwrap_or(lines_read));
         let held_lines = if has_ended_early { held_lines } else { 0 };
         for sink in &mut sinks {
-            let counted = figures.lines_left.get(&*sink.sink).copied();
-            let sum = sink.unacknowledged + held_lines + figures.unread_lines;
-            sink.undelivered = counted.unwrap_or(sum);
+            let counted = figures.left.by_sink.get(&*sink.sink).copied();
+            let unread = figures.left.unread_lines;
+            let sum = unread.map(|unread| sink.unacknowledged + held_lines + unread);
+            sink.undelivered = counted.or(sum);
         }
         let files = FileCounts::of(figures);
         let remarkable = remarks(figures);
@@ -170,19 +168,20 @@ impl Report {
             remarkable,
             lines_read,
             bytes_read: figures.files.iter().map(read).sum(),
-            unread_lines: figures.unread_lines,
+            unread_lines: figures.left.unread_lines,
             held_lines,
             refused_before: figures.refused_before,
-            duplicates_avoided: figures.avoided,
+            duplicates_avoided: figures.left.avoided,
             sinks,
             elapsed_seconds: figures.elapsed.as_secs_f64(),
         }
     }
 
-    /// Returns the lines that were not delivered to every sink.
-    pub(super) fn undelivered(&self) -> u64 {
-        let sinks = self.sinks.iter().map(|sink| sink.undelivered);
-        sinks.max().unwrap_or(self.unread_lines)
+    /// Returns the lines that were not delivered to every sink; `None` where they were not counted.
+    pub(super) fn undelivered(&self) -> Option<u64> {
+        let unread = self.unread_lines?;
+        let sinks = self.sinks.iter().filter_map(|sink| sink.undelivered);
+        Some(sinks.max().unwrap_or(unread))
     }
 
     /// Prints the table.
@@ -251,14 +250,13 @@ impl Report {
 
     /// Says in a sentence what came of it.
     pub(super) fn result(&self) -> String {
-        let undelivered = lines_in_words(self.undelivered());
+        let what = match self.undelivered() {
+            Some(lines) => format!("{} not delivered", lines_in_words(lines)),
+            None => "not every line is delivered".to_owned(),
+        };
         match self.ended {
-            Ended::Interrupted => {
-                format!("interrupted, {undelivered} not delivered; run it again to go on")
-            }
-            Ended::GaveUp => {
-                format!("given up, {undelivered} not delivered; run it again to go on")
-            }
+            Ended::Interrupted => format!("interrupted, {what}; run it again to go on"),
+            Ended::GaveUp => format!("given up, {what}; run it again to go on"),
             Ended::Finished if self.is_complete => "every line is delivered".to_owned(),
             Ended::Finished => "not every line is delivered".to_owned(),
         }
@@ -307,7 +305,7 @@ impl SinkReport {
             dropped_by_stages,
             dropped,
             unacknowledged: books.in_flight_records,
-            undelivered: 0,
+            undelivered: Some(0),
             truncated_lines: books.truncated_lines.saturating_sub(before.truncated_lines),
             lost_bytes: books
                 .lost_unread_bytes
@@ -357,7 +355,9 @@ impl SinkReport {
             self.truncated_lines > 0,
         );
         some("lost", bytes_in_words(self.lost_bytes), self.lost_bytes > 0);
-        rows.push(("undelivered", number_in_words(self.undelivered)));
+        let undelivered = self.undelivered.map(number_in_words);
+        let undelivered = undelivered.unwrap_or_else(|| "not counted".to_owned());
+        rows.push(("undelivered", undelivered));
         rows
     }
 }

@@ -1,7 +1,10 @@
 //! Runs that were killed or stopped, and run again.
 
+use std::fs::File;
+
 use rustix::process::Signal;
 use tailwater_testkit::random::Random;
+use tailwater_testkit::wait;
 
 use crate::rig::{DEADLINE, Rig, pack, rename};
 
@@ -70,4 +73,36 @@ fn a_run_that_is_told_to_stop_delivers_what_it_has_read_and_the_next_one_goes_on
         assert_eq!(rig.stored(), all);
         assert_eq!(report["duplicates_avoided"]["lines"], stored, "{report}");
     }
+}
+
+#[test]
+fn a_run_that_is_told_to_stop_twice_does_not_count_what_is_left() {
+    let mut rig = Rig::new();
+    let mut writer = rig.writer("a.log", 1);
+    writer.write_lines(500).unwrap();
+    // Zeros that are on no disk, and take minutes to look through.
+    let huge = rig.write("b.log", b"");
+    let huge = File::options().write(true).open(huge).unwrap();
+    huge.set_len(1 << 40).unwrap();
+    rig.sink.stop();
+    let running = rig.start(&[&rig.glob("*"), "--jobs", "1"]);
+    let logged = |word: &str| {
+        let found = wait::until(DEADLINE, word, || running.errors().contains(word));
+        assert!(found.is_ok(), "{}", running.errors());
+    };
+    logged("delivery failed");
+    running.signal(Signal::INT);
+    // Now it waits for the sink, or counts.
+    logged("told to stop");
+    running.signal(Signal::INT);
+    let outcome = running.wait();
+    let report = outcome.assert_incomplete();
+    assert_eq!(report["ended"], "interrupted", "{report}");
+    assert!(report["unread_lines"].is_null(), "{report}");
+    assert!(report["sinks"][0]["undelivered"].is_null(), "{report}");
+    assert!(
+        outcome.errors.contains("not every line is delivered"),
+        "{}",
+        outcome.errors
+    );
 }

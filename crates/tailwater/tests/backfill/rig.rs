@@ -197,6 +197,11 @@ impl Running {
         }
     }
 
+    /// Returns what it has logged so far.
+    pub(crate) fn errors(&self) -> String {
+        fs::read_to_string(&self.errors).unwrap()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         // It was not waited for yet: the process id is still its own.
         kill_process(Pid::from_child(&self.child), signal).unwrap();

@@ -56,10 +56,8 @@ struct Run {
     chosen: Chosen,
     before: Vec<RouteBooks>,
     books: Vec<RouteBooks>,
-    unread_lines: u64,
-    lines_left: BTreeMap<Arc<str>, u64>,
+    left: Left,
     refused_before: u64,
-    avoided: Avoided,
 }
 
 impl Run {
@@ -70,10 +68,11 @@ impl Run {
             chosen: Chosen::default(),
             before: Vec::new(),
             books: vec![books],
-            unread_lines: 0,
-            lines_left: BTreeMap::new(),
+            left: Left {
+                unread_lines: Some(0),
+                ..Left::default()
+            },
             refused_before: 0,
-            avoided: Avoided::default(),
         }
     }
 
@@ -85,10 +84,8 @@ impl Run {
             books_before: &self.before,
             books: &self.books,
             stage_reasons: &BTreeSet::from(["noise".to_owned()]),
-            unread_lines: self.unread_lines,
-            lines_left: &self.lines_left,
+            left: &self.left,
             refused_before: self.refused_before,
-            avoided: self.avoided,
             elapsed: Duration::from_secs(2),
         })
     }
@@ -199,10 +196,10 @@ fn undelivered_is_what_was_not_acknowledged_what_is_held_and_what_was_not_read()
     run.files[0].state = FileState::Reading;
     run.files[0].lines_read = 1003;
     run.books = vec![books(1000, 600, &[], &[])];
-    run.unread_lines = 5000;
+    run.left.unread_lines = Some(5000);
     let report = run.report();
     assert_eq!(report.held_lines, 3);
-    assert_eq!(report.undelivered(), 400 + 3 + 5000);
+    assert_eq!(report.undelivered(), Some(400 + 3 + 5000));
     assert!(!report.is_complete);
     assert!(
         report.result().contains("5,403 lines"),
