@@ -78,7 +78,7 @@ pub struct FileReport {
     pub resumed_at: u64,
     /// Decoded bytes up to where it is read, those before `resumed_at` included.
     pub decoded_bytes: u64,
-    /// Bytes on the disk up to where it is read; for a plain file those of `decoded_bytes`.
+    /// Bytes on the disk up to where it is read, which is ahead of `decoded_bytes`.
     pub raw_bytes: u64,
     /// Its size on the disk, 0 where it cannot be told.
     pub raw_len: u64,
@@ -295,12 +295,17 @@ impl Entry {
     pub(crate) fn begin(&self, raw_len: u64, resumed_at: u64) {
         self.raw_len.store(raw_len, Ordering::Relaxed);
         self.resumed_at.store(resumed_at, Ordering::Relaxed);
+        self.decoded_bytes.store(resumed_at, Ordering::Relaxed);
     }
 
-    /// It is read up to here.
-    pub(crate) fn advance(&self, decoded_bytes: u64, raw_bytes: u64) {
-        self.decoded_bytes.store(decoded_bytes, Ordering::Relaxed);
-        self.raw_bytes.store(raw_bytes, Ordering::Relaxed);
+    /// What it decodes to is framed up to here.
+    pub(crate) fn note_decoded(&self, bytes: u64) {
+        self.decoded_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// It is read from the disk up to here.
+    pub(crate) fn note_raw(&self, bytes: u64) {
+        self.raw_bytes.store(bytes, Ordering::Relaxed);
     }
 
     /// So many of its lines are read, for one of its routes.

@@ -215,8 +215,7 @@ impl ChainReader {
         }
         let has_more = opened.advance();
         if has_more && let Some(entry) = self.shared.board.files.get(opened.index) {
-            let block = &opened.blocks.block;
-            entry.advance(block.end_offset(), block.raw_offset);
+            entry.note_raw(opened.blocks.block.raw_offset);
         }
         has_more
     }
@@ -238,10 +237,8 @@ impl ChainReader {
         };
         tap.lines += lines;
         tap.route.progress.add_lines(lines);
-        if let Some(entry) = self.shared.board.files.get(opened.index) {
-            entry.note_lines(tap.lines);
-        }
-        match taken {
+        let lines = tap.lines;
+        let turn = match taken {
             Taken::Whole if tap.is_span_over() => Turn::More,
             Taken::Whole => {
                 tap.is_behind = false;
@@ -252,7 +249,12 @@ impl ChainReader {
                 self.rate_deadline = Some(earlier(self.rate_deadline, now.instant + wait));
                 Turn::Blocked
             }
+        };
+        if let Some(entry) = self.shared.board.files.get(opened.index) {
+            entry.note_lines(lines);
+            entry.note_decoded(opened.offset());
         }
+        turn
     }
 
     /// Sees to what comes before a cursor's next chunk. Returns what the turn came to, where that is all.

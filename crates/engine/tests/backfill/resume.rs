@@ -46,6 +46,12 @@ async fn a_run_that_ended_within_an_archive_goes_on_there() {
     let chain = ["a.gz", "b.log"];
     let ran = rig.run_until_hung(&[&chain], 40).await;
     assert!(ran.unacked > 0);
+    let lines = usize::try_from(ran.files[0].lines_read).unwrap();
+    let bytes = numbered(0, lines).len() as u64;
+    assert_eq!(
+        ran.files[0].decoded_bytes, bytes,
+        "what is read, and not what is read ahead"
+    );
     let before = rig.stored();
     assert!(!before.is_empty() && before.len() < 30_000);
     let ran = rig.run(&[&chain], 1).await;

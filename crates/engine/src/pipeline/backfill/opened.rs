@@ -67,8 +67,7 @@ impl OpenedFile {
     /// Goes on with the next block, where there is one.
     pub(super) fn advance(&mut self) -> bool {
         let end = self.blocks.block.end_offset();
-        let offsets = self.cursors.iter().map(|tap| tap.offset.min(end));
-        let least = offsets.min().unwrap_or(end);
+        let least = self.offset().min(end);
         let has_more = self
             .blocks
             .advance(least.saturating_sub(u64::from(WINDOW_BYTES)));
@@ -76,6 +75,12 @@ impl OpenedFile {
             self.cursors.iter_mut().for_each(|tap| tap.is_behind = true);
         }
         has_more
+    }
+
+    /// Returns up to where all cursors are.
+    pub(super) fn offset(&self) -> u64 {
+        let offsets = self.cursors.iter().map(|tap| tap.offset);
+        offsets.min().unwrap_or(u64::MAX)
     }
 
     /// Returns whether lines of it were read in this run.
@@ -175,7 +180,7 @@ impl ChainReader {
         if let Some(known) = known.iter().find(|known| known.is_delivered(&file)) {
             let offset = known.from();
             entry.begin(file.len(), offset);
-            entry.advance(offset, file.len());
+            entry.note_decoded(offset);
             return Err(FileState::AlreadyDelivered);
         }
         let checks = known.iter().map(KnownFile::check).collect();
@@ -377,6 +382,9 @@ impl ChainReader {
         let Some(entry) = board.files.get(opened.index) else {
             return;
         };
+        if !matches!(end, End::Failed(_)) {
+            entry.note_decoded(opened.blocks.block.end_offset());
+        }
         let path = &opened.path;
         let state = match end {
             End::Whole if !has_moved && opened.cursors.iter().any(|tap| tap.start > 0) => {
