@@ -32,10 +32,11 @@ pub(super) fn named(globs: &[String]) -> Result<(Selection, Patterns), Failure> 
     let mut absolute = Vec::new();
     for glob in globs {
         let is_there = fs::symlink_metadata(glob).is_ok();
+        let (above, below) = without_parents(glob).unwrap_or((String::new(), glob));
         let pattern = if is_there {
-            absolute_glob(&glob.chars().flat_map(escaped).collect::<String>())
+            absolute_glob(&(literal(&above) + &literal(below)))
         } else {
-            absolute_glob(glob)
+            absolute_glob(&(literal(&above) + below))
         };
         let patterns = Patterns::new(std::slice::from_ref(&pattern), &[])
             .map_err(|error| Failure::Usage(error.to_string()))?;
@@ -54,6 +55,22 @@ pub(super) fn named(globs: &[String]) -> Result<(Selection, Patterns), Failure> 
     let patterns =
         Patterns::new(&absolute, &[]).map_err(|error| Failure::Usage(error.to_string()))?;
     Ok((all.once(), patterns))
+}
+
+/// Takes `..` out of the front of a glob: paths become labels, and are those of the agent from wherever it is run.
+fn without_parents(glob: &str) -> Option<(String, &str)> {
+    let leading = || glob.starts_with("../").then_some(0);
+    let last = glob.rfind("/../").map(|slash| slash + 1);
+    let end = last.or_else(leading)? + "..".len();
+    let (above, below) = glob.split_at_checked(end)?;
+    // One behind a wildcard stays, and is refused.
+    let above = fs::canonicalize(above).ok()?;
+    Some((above.to_str()?.trim_end_matches('/').to_owned(), below))
+}
+
+/// Writes a text as a glob that matches nothing else.
+fn literal(text: &str) -> String {
+    text.chars().flat_map(escaped).collect()
 }
 
 /// Finds what a source includes, and all that was rotated from it, also where the live file is gone.
@@ -88,11 +105,7 @@ fn live_path(file: &Found) -> PathBuf {
 fn around(patterns: &Patterns) -> Result<Patterns, PatternError> {
     let globs = patterns.roots().iter().flat_map(|root| {
         let dir = root.dir.to_string_lossy();
-        let dir: String = dir
-            .trim_end_matches('/')
-            .chars()
-            .flat_map(escaped)
-            .collect();
+        let dir = literal(dir.trim_end_matches('/'));
         match root.max_depth {
             // A glob with braces can be of several levels.
             Some(depth) => (1..=depth)

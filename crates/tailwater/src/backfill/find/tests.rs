@@ -168,3 +168,28 @@ fn rotated_files_of_a_source_are_found_where_the_live_one_is_gone() {
         ["deep/er/far/web.log.1", "deep/er/web.log.1.zst"]
     );
 }
+
+#[test]
+fn a_path_that_leads_up_is_found_by_the_name_that_it_has_from_everywhere() {
+    let directory = directory(&["logs/app.log", "logs/app[1].log", "deep/er/x"]);
+    // Wherever its temporary files are: without links.
+    let real = directory.path().canonicalize().unwrap();
+    symlink(real.join("deep/er"), real.join("link")).unwrap();
+    for (glob, name) in [
+        ("deep/../logs/app.log", "logs/app.log"),
+        ("deep/er/../../logs/*p.log", "logs/app.log"),
+        ("link/../../logs/app.lo?", "logs/app.log"),
+        ("deep/../logs/app[1].log", "logs/app[1].log"),
+    ] {
+        let (found, patterns) = named(&[at(&directory, glob)]).unwrap();
+        let paths: Vec<&PathBuf> = found.files.iter().map(|file| &file.path).collect();
+        assert_eq!(paths, [&real.join(name)], "{glob}");
+        assert!(patterns.matches(&real.join(name)), "{glob}");
+    }
+    assert_eq!(
+        without_parents("../../a/*.log").unwrap().1,
+        "/a/*.log",
+        "from the current directory"
+    );
+    named(&[at(&directory, "*/../logs/app.log")]).unwrap_err();
+}
