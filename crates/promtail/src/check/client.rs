@@ -4,7 +4,7 @@ use tailwater_yaml::{Checker, KeyPath};
 
 use super::Notes;
 use crate::flags::Flags;
-use crate::model::{Client, Config};
+use crate::model::{Client, Config, Secret};
 
 /// Headers that Promtail sets itself, whatever the configuration says.
 pub(crate) const PROMTAILS_HEADERS: [&str; 3] = ["content-type", "user-agent", "content-encoding"];
@@ -119,11 +119,18 @@ fn check(checker: &mut Checker<'_>, notes: &mut Notes<'_>, path: &KeyPath, clien
 }
 
 fn check_credentials(checker: &mut Checker<'_>, path: &KeyPath, client: &Client) {
+    // An empty text is none, as in Promtail: who writes files from templates has many of them.
     let given = [
         ("basic_auth", client.basic_auth.is_some()),
         ("authorization", client.authorization.is_some()),
-        ("bearer_token", client.bearer_token.is_some()),
-        ("bearer_token_file", client.bearer_token_file.is_some()),
+        ("bearer_token", is_given(client.bearer_token.as_ref())),
+        (
+            "bearer_token_file",
+            client
+                .bearer_token_file
+                .as_ref()
+                .is_some_and(|file| !file.is_empty()),
+        ),
     ];
     let mut given = given.iter().filter(|(_, is_given)| *is_given);
     if let (Some((first, _)), Some((second, _))) = (given.next(), given.next()) {
@@ -138,13 +145,18 @@ fn check_credentials(checker: &mut Checker<'_>, path: &KeyPath, client: &Client)
         .authorization
         .as_ref()
         .and_then(|known| known.kind.as_deref());
-    if kind.is_some_and(|kind| !kind.trim().eq_ignore_ascii_case("bearer")) {
+    let kind = kind.map(str::trim).filter(|kind| !kind.is_empty());
+    if kind.is_some_and(|kind| !kind.eq_ignore_ascii_case("bearer")) {
         checker.fail(
             &path.dotted("authorization.type"),
             "this version sends only `Bearer`",
             "use `basic_auth` for user and password, or `headers` for any other header",
         );
     }
+}
+
+fn is_given(secret: Option<&Secret>) -> bool {
+    secret.is_some_and(|secret| !secret.0.is_empty())
 }
 
 /// What the native form has no key for.
@@ -192,9 +204,9 @@ fn check_foreign(checker: &mut Checker<'_>, path: &KeyPath, client: &Client) {
             authorization.is_some_and(|known| is_set(&known.credentials_ref)),
             NO_REF,
         ),
-        ("tls_config.ca", tls.ca.is_some(), AS_FILE),
-        ("tls_config.cert", tls.cert.is_some(), AS_FILE),
-        ("tls_config.key", tls.key.is_some(), AS_FILE),
+        ("tls_config.ca", is_given(tls.ca.as_ref()), AS_FILE),
+        ("tls_config.cert", is_given(tls.cert.as_ref()), AS_FILE),
+        ("tls_config.key", is_given(tls.key.as_ref()), AS_FILE),
         ("tls_config.ca_ref", is_set(&tls.ca_ref), AS_FILE),
         ("tls_config.cert_ref", is_set(&tls.cert_ref), AS_FILE),
         ("tls_config.key_ref", is_set(&tls.key_ref), AS_FILE),

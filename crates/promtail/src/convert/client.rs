@@ -3,7 +3,7 @@
 use crate::check::{bearer_of, is_sent};
 use crate::emit::{Doc, Map, Purpose};
 use crate::load::Loaded;
-use crate::model::{Client, TlsConfig};
+use crate::model::{Client, Secret, TlsConfig};
 use crate::quantity::{ByteSize, GoDuration};
 
 /// The queue of a sink, unless its batches need more.
@@ -133,11 +133,8 @@ fn loki(client: &Client) -> Doc {
             .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
             .map(|(_, value)| value.as_str())
     };
-    let tenant = client
-        .tenant_id
-        .as_deref()
-        .filter(|tenant| !tenant.is_empty());
-    if let Some(tenant) = tenant.or(header("x-scope-orgid")) {
+    let tenant = text(client.tenant_id.as_deref());
+    if let Some(tenant) = tenant.or(text(header("x-scope-orgid"))) {
         loki.text("tenant", tenant);
     }
     let has_credentials = put_credentials(&mut loki, client);
@@ -171,26 +168,39 @@ fn loki(client: &Client) -> Doc {
     loki.into_doc()
 }
 
-/// Puts user, password and token; returns whether there are any.
+/// Puts user, password and token; returns whether there are any. An empty text is none.
 fn put_credentials(loki: &mut Map, client: &Client) -> bool {
     if let Some(basic) = &client.basic_auth {
         let user = basic.username.as_deref().unwrap_or_default();
-        let password = basic.password.as_ref().map(|password| password.0.as_str());
-        put_basic_auth(loki, user, password, basic.password_file.as_deref());
+        let (password, file) = (
+            secret(basic.password.as_ref()),
+            text(basic.password_file.as_deref()),
+        );
+        put_basic_auth(loki, user, password, file);
         return true;
     }
     let authorization = client.authorization.as_ref();
-    let token = client.bearer_token.as_ref();
-    let token = token.or_else(|| authorization.and_then(|known| known.credentials.as_ref()));
-    let file = client.bearer_token_file.as_deref();
-    let file = file.or_else(|| authorization.and_then(|known| known.credentials_file.as_deref()));
+    let token = secret(client.bearer_token.as_ref());
+    let token =
+        token.or_else(|| authorization.and_then(|known| secret(known.credentials.as_ref())));
+    let file = text(client.bearer_token_file.as_deref());
+    let file =
+        file.or_else(|| authorization.and_then(|known| text(known.credentials_file.as_deref())));
     if let Some(token) = token {
-        loki.text("bearer_token", &token.0);
+        loki.text("bearer_token", token);
     }
     if let Some(file) = file {
         loki.text("bearer_token_file", file);
     }
     token.is_some() || file.is_some()
+}
+
+fn text(text: Option<&str>) -> Option<&str> {
+    text.filter(|text| !text.is_empty())
+}
+
+fn secret(secret: Option<&Secret>) -> Option<&str> {
+    text(secret.map(|secret| secret.0.as_str()))
 }
 
 fn put_basic_auth(loki: &mut Map, user: &str, password: Option<&str>, file: Option<&str>) {

@@ -128,6 +128,32 @@ fn every_way_to_say_who_one_is_is_taken_over() {
 }
 
 #[test]
+fn what_is_given_as_an_empty_text_is_not_given() {
+    check(
+        "basic_auth: { username: u, password: '', password_file: /p }, bearer_token: ''",
+        "      basic_auth:\n        username: u\n        password_file: /p\n",
+    );
+    check(
+        "basic_auth: { username: u, password: p, password_file: '' }, bearer_token_file: ''",
+        "        username: u\n        password: p\n",
+    );
+    check(
+        "authorization: { type: '', credentials: '', credentials_file: /t }",
+        "      bearer_token_file: /t\n",
+    );
+    check(
+        "bearer_token: t, bearer_token_file: '', tls_config: { ca: '', cert: '', key: '' }",
+        "      bearer_token: t\n",
+    );
+    let none = native(
+        "clients: [{ url: http://l/p, bearer_token: '', bearer_token_file: '', headers: { X-Scope-OrgID: '' } }]",
+        &[],
+    );
+    assert!(!none.text.contains("bearer"), "{}", none.text);
+    assert!(!none.text.contains("tenant"), "{}", none.text);
+}
+
+#[test]
 fn a_password_with_a_dollar_is_kept_from_the_native_variables() {
     check(
         "basic_auth: { username: u, password: 'a${B}$$c$d' }",
