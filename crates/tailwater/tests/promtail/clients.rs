@@ -95,3 +95,35 @@ fn lines_go_to_the_tenants_that_a_stage_chooses() {
         assert!(!entry.labels.contains("tenant"), "{}", entry.labels);
     }
 }
+
+#[test]
+fn lines_for_a_tenant_that_cannot_be_hold_up_no_others() {
+    let rig = Rig::new();
+    rig.configure(
+        "scrape_configs:\n\
+         - job_name: app\n  \
+           pipeline_stages:\n  \
+           - regex: { expression: '^\\[(?P<who>[^]]*)\\] ' }\n  \
+           - tenant: { source: who }\n  \
+           static_configs: [{ labels: { job: app, __path__: DIR/logs/*.log } }]\n",
+    );
+    let mut text = String::new();
+    for number in 0..300 {
+        let who = ["a\u{1}b", "", "red"][number % 3];
+        writeln!(text, "[{who}] {number}").unwrap();
+    }
+    append(&rig.path("logs/a.log"), &text);
+    let mut promtail = rig.start(&[]);
+    rig.settle_lines(&promtail, 200);
+    let rejected = promtail
+        .metrics()
+        .sum("tailwater_rejected_records_total", &[("reason", "tenant")]);
+    promtail.stop();
+    assert!((rejected - 100.0).abs() < 0.5, "{rejected}");
+    assert_eq!(rig.entries().len(), 200, "each line once");
+    for entry in rig.entries() {
+        let line = String::from_utf8(entry.line).unwrap();
+        let expected = line.starts_with("[red]").then_some("red");
+        assert_eq!(entry.tenant.as_deref(), expected, "{line}");
+    }
+}
