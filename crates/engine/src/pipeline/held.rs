@@ -6,7 +6,9 @@ use tailwater_record::FileId;
 use tailwater_tailer::TailId;
 
 use super::lane::Seal;
-use super::{Pipeline, now};
+use super::slot::Slot;
+use super::staged::Workshop;
+use super::{Pipeline, now, unix_ns};
 
 /// How often open groups are looked at, whose time may be over.
 pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(100);
@@ -14,7 +16,7 @@ pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 impl Pipeline {
     /// Returns when open groups must be looked at again.
     pub(super) fn held_deadline(&self) -> Option<Instant> {
-        let holds_any = self.workshops.iter().any(super::Workshop::holds_any);
+        let holds_any = self.workshops.iter().any(Workshop::holds_any);
         holds_any.then(|| now().instant + LOOK_INTERVAL)
     }
 
@@ -47,7 +49,9 @@ impl Pipeline {
             .collect();
         for (content, workshop, batch) in routes {
             if let Some(workshop) = workshop {
-                self.finish_held(workshop, content, false);
+                self.with_workshop(workshop, false, |workshop, slot, seal| {
+                    workshop.give_up(slot, content, seal);
+                });
             }
             // Its account is closed next: what is open must stand in it before.
             self.seal(batch);
@@ -76,6 +80,24 @@ impl Pipeline {
 
     /// Takes the open groups of one file out of the stages into the batch.
     pub(super) fn finish_held(&mut self, workshop: usize, content: FileId, is_replay: bool) {
+        self.with_workshop(workshop, is_replay, |workshop, slot, seal| {
+            workshop.finish(slot, content, seal);
+        });
+    }
+
+    fn flush_held(&mut self, workshop: usize) {
+        self.with_workshop(workshop, false, |workshop, slot, seal| {
+            workshop.flush(slot, unix_ns(), seal);
+        });
+    }
+
+    /// Has some stages give lines into the batch of their lane.
+    fn with_workshop(
+        &mut self,
+        workshop: usize,
+        is_replay: bool,
+        give: impl FnOnce(&mut Workshop, &mut Slot, Seal<'_>),
+    ) {
         let Some(workshop) = self.workshops.get_mut(workshop) else {
             return;
         };
@@ -88,25 +110,7 @@ impl Pipeline {
                 now: now().instant,
                 is_replay,
             };
-            workshop.finish(slot, content, seal);
-        }
-    }
-
-    fn flush_held(&mut self, workshop: usize) {
-        let Some(workshop) = self.workshops.get_mut(workshop) else {
-            return;
-        };
-        let sink = workshop.sink;
-        let slot = self.slots.iter_mut().find(|slot| slot.sink == sink);
-        if let (Some(slot), Some(end)) = (slot, self.plan.lane(sink)) {
-            let now = now();
-            let seal = Seal {
-                end,
-                desk: &self.desk,
-                now: now.instant,
-                is_replay: false,
-            };
-            workshop.flush(slot, now.unix_ns, seal);
+            give(workshop, slot, seal);
         }
     }
 

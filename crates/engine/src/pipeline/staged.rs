@@ -49,7 +49,9 @@ impl StagedLane<'_> {
         let mut tally = Tally::new(self.route.book);
         let mut ground = Ground::default();
         let before = self.workshop.held.remove(&self.route.cursor.file);
-        ground.groups = before.map(|held| held.groups).unwrap_or_default();
+        if let Some(before) = before {
+            (ground.groups, ground.goes_on_in) = (before.groups, before.goes_on_in);
+        }
         self.start_span(start, &ground);
         let mut taken = Taken::Whole;
         while taken == Taken::Whole {
@@ -100,7 +102,7 @@ impl StagedLane<'_> {
         let read_to = place(framer, chunk);
         let at = self.settle(read_to, chunk, &mut ground);
         self.slot.end_span(at);
-        self.hold(ground.groups, read_to);
+        self.hold(ground, read_to);
         tally.enter(self.seal.desk);
         (taken, tally.all_lines)
     }
@@ -200,17 +202,18 @@ impl StagedLane<'_> {
     }
 
     /// Keeps the cursor among those with open groups, if it has any.
-    fn hold(&mut self, groups: Vec<Group>, read_to: Place) {
-        if groups.is_empty() {
+    fn hold(&mut self, ground: Ground, read_to: Place) {
+        if ground.groups.is_empty() {
             return;
         }
         let held = HeldCursor {
             cursor: self.route.cursor,
             file: self.file,
             book: self.route.book,
-            groups,
+            groups: ground.groups,
             read_to,
             ended_at: None,
+            goes_on_in: ground.goes_on_in,
         };
         self.workshop.held.insert(self.route.cursor.file, held);
     }
@@ -221,6 +224,8 @@ impl StagedLane<'_> {
 struct Ground {
     /// The groups that are open, the first one first.
     groups: Vec<Group>,
+    /// The file that they were handed over to.
+    goes_on_in: Option<FileId>,
     /// Lines that do not begin where a line of the file does: the rest of one that was split.
     odd: Vec<(u64, u8)>,
 }

@@ -9,6 +9,7 @@
 mod archives;
 mod bad_input;
 mod client;
+mod cut_groups;
 mod faults;
 mod files;
 mod import;

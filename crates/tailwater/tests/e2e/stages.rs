@@ -17,7 +17,7 @@ use crate::rig::{DEADLINE, Rig, stop, wait_settled};
 const MULTILINE: &str =
     "    stages: [ { multiline: { firstline: '^START', max_wait_time: 2s } } ]\n";
 
-fn append(path: &Path, text: &str) {
+pub(crate) fn append(path: &Path, text: &str) {
     let mut options = std::fs::OpenOptions::new();
     let mut file = options.create(true).append(true).open(path).unwrap();
     file.write_all(text.as_bytes()).unwrap();
@@ -42,7 +42,7 @@ fn stored(state: &SinkState) -> BTreeMap<String, BTreeSet<i64>> {
 }
 
 #[track_caller]
-fn wait_lines(rig: &Rig, agent: &Agent, expected: &[&str]) {
+pub(crate) fn wait_lines(rig: &Rig, agent: &Agent, expected: &[&str]) {
     let has_all = |state: &SinkState| {
         let stored = stored(state);
         expected.iter().all(|line| stored.contains_key(*line))
@@ -58,7 +58,7 @@ fn wait_lines(rig: &Rig, agent: &Agent, expected: &[&str]) {
 
 /// Asserts that just these lines were stored, and each under one timestamp.
 #[track_caller]
-fn assert_lines(rig: &Rig, expected: &[&str]) {
+pub(crate) fn assert_lines(rig: &Rig, expected: &[&str]) {
     let found = rig.sink.inspect(stored);
     let names: Vec<&str> = found.keys().map(String::as_str).collect();
     let mut expected = expected.to_vec();
@@ -88,7 +88,7 @@ fn wait_position(agent: &Agent, expected: u64) {
     .unwrap_or_else(|error| panic!("{error}: {:?}, not {expected}", position(agent)));
 }
 
-fn count(agent: &Agent, name: &str) -> f64 {
+pub(crate) fn count(agent: &Agent, name: &str) -> f64 {
     agent.metrics().unwrap().sum(name, &[])
 }
 

@@ -56,6 +56,8 @@ pub(super) struct HeldCursor {
     pub(super) read_to: Place,
     /// Since when it is known to be read to its end, its path lost to another file.
     pub(super) ended_at: Option<Instant>,
+    /// The file that its open groups were handed over to.
+    pub(super) goes_on_in: Option<FileId>,
 }
 
 /// Where an open group begins, and when its first line was read.
@@ -126,9 +128,14 @@ impl Workshop {
 
     /// Lets the open groups of a file that was read to its end go on in the one that took its path.
     pub(in crate::pipeline) fn hand_over(&mut self, from: FileId, to: FileId) {
-        if self.holds(from) {
-            self.worker.hand_over(from, to);
-        }
+        let worker = &mut self.worker;
+        self.held.values_mut().for_each(|held| {
+            // Groups without a line of the file in between are open in that too.
+            if held.cursor.file == from || held.goes_on_in == Some(from) {
+                let open_in = held.goes_on_in.replace(to);
+                worker.hand_over(open_in.unwrap_or(held.cursor.file), to);
+            }
+        });
     }
 
     /// Gives up what is held of every file; returns where each is to be read from again.
@@ -136,7 +143,8 @@ impl Workshop {
         let held = std::mem::take(&mut self.held);
         held.into_iter()
             .filter_map(|(content, held)| {
-                self.worker.forget(content);
+                let open_in = held.goes_on_in.into_iter().chain([content]);
+                open_in.for_each(|file| self.worker.forget(file));
                 Some((held.file, content, held.groups.first()?.at))
             })
             .collect()
@@ -149,10 +157,35 @@ impl Workshop {
         });
     }
 
-    /// Sends the open groups of a file, which does not go on.
+    /// Sends the open groups of a file, which does not go on. Those that have lines of the next file stay:
+    /// they end with that.
     pub(in crate::pipeline) fn finish(&mut self, slot: &mut Slot, file: FileId, seal: Seal<'_>) {
-        if self.holds(file) {
-            self.give(slot, seal, |worker, emit| worker.finish(file, emit));
+        let next = self.next_of(file).filter(|next| !self.holds(*next));
+        self.finish_both(slot, file, next, seal);
+    }
+
+    /// Sends the open groups of a file whose content is gone, and what the next file has of them: that goes
+    /// on without.
+    pub(in crate::pipeline) fn give_up(&mut self, slot: &mut Slot, file: FileId, seal: Seal<'_>) {
+        let next = self.next_of(file);
+        self.finish_both(slot, file, next, seal);
+    }
+
+    fn next_of(&self, file: FileId) -> Option<FileId> {
+        self.held.get(&file)?.goes_on_in
+    }
+
+    fn finish_both(&mut self, slot: &mut Slot, file: FileId, next: Option<FileId>, seal: Seal<'_>) {
+        if !self.holds(file) {
+            return;
+        }
+        self.give(slot, seal, |worker, emit| {
+            worker.finish(file, emit);
+            if let Some(next) = next {
+                worker.finish(next, emit);
+            }
+        });
+        if self.worker.held_from(file).is_none() {
             self.held.remove(&file);
         }
     }
