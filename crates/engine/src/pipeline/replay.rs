@@ -1,6 +1,8 @@
 //! What was in flight when an earlier run ended is read again with the same boundaries and timestamps:
 //! the same bytes under the same number, so that a backend can recognize the repeat.
 
+mod order;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,6 +11,7 @@ use tailwater_position_store::{FileKey, Intent, IntentSpan};
 use tailwater_record::BatchId;
 use tailwater_tailer::{Chunk, FrameState, Now, ReadBuffer, Step};
 
+use self::order::{Placed, Reading, reading_order};
 use super::Pipeline;
 use super::lane::Stamps;
 
@@ -125,13 +128,25 @@ impl Pipeline {
     ) {
         let mut slots: Vec<usize> = Vec::new();
         let mut is_same = is_whole;
-        for span in spans {
-            let place = places.get(&place_key(span, &intent.sink));
-            let slot = place.and_then(|place| self.replay_span(*place, span, intent.step, now));
-            match slot {
-                Some(slot) if !slots.contains(&slot) => slots.push(slot),
-                Some(_) => {}
-                None => is_same = false,
+        let mut broken: Vec<Place> = Vec::new();
+        let mut open: Vec<(Place, Place)> = Vec::new();
+        for reading in self.reading_order(spans, &intent.sink, places) {
+            let Reading { place, chain, .. } = reading;
+            // Without its beginning the rest of a group is no record: all of it is read as usual.
+            let span = spans.get(reading.span);
+            let span = span.filter(|_| !broken.contains(&chain));
+            let slot = span.and_then(|span| self.replay_span(place, span, intent.step, now));
+            let Some(slot) = slot else {
+                is_same = false;
+                broken.push(chain);
+                continue;
+            };
+            if !slots.contains(&slot) {
+                slots.push(slot);
+            }
+            open.push((chain, place));
+            if !reading.goes_on {
+                self.finish_read_again(&mut open, chain);
             }
         }
         is_same &= slots.len() == 1;
@@ -146,8 +161,45 @@ impl Pipeline {
         }
     }
 
-    /// Reads one span into the open batch of its lane; returns that. `None` where the cursor does not
-    /// stand at its start, or the file does not hold its end any more: it is then read as usual.
+    /// Returns the spans of an intent in the order they are read in.
+    fn reading_order(
+        &mut self,
+        spans: &[IntentSpan],
+        sink: &Arc<str>,
+        places: &HashMap<(FileKey, Arc<str>), Place>,
+    ) -> Vec<Reading> {
+        let reads = spans.iter().map(|span| {
+            let place = places.get(&place_key(span, sink)).copied();
+            let place = place.unwrap_or_default();
+            let file = self.tailer.file_mut(place.0).filter(|_| span.start == 0);
+            Placed {
+                place,
+                route: &span.route,
+                before: file.and_then(|file| file.predecessor()),
+            }
+        });
+        reading_order(&reads.collect::<Vec<_>>())
+    }
+
+    /// Ends the groups of a chain that was read again: they ended there.
+    fn finish_read_again(&mut self, open: &mut Vec<(Place, Place)>, chain: Place) {
+        // The youngest file first: groups of the older ones have gone on in it.
+        let ended: Vec<_> = open.extract_if(.., |(of, _)| *of == chain).collect();
+        for (_, (id, index)) in ended.into_iter().rev() {
+            let Some(file) = self.tailer.file_mut(id) else {
+                continue;
+            };
+            let route = file.cursors.get(index).map(|cursor| &cursor.route);
+            let held = route.and_then(|route| Some((route.workshop?, route.cursor.file)));
+            if let Some((workshop, content)) = held {
+                self.finish_held(workshop, content, true);
+            }
+        }
+    }
+
+    /// Reads one span into the open batch of its lane, but for the groups of lines that are open at its end;
+    /// returns that. `None` where the cursor does not stand at its start, or the file does not hold its end any
+    /// more: it is then read as usual.
     fn replay_span(
         &mut self,
         (id, index): Place,
@@ -163,7 +215,6 @@ impl Pipeline {
         }
         cursor.frame = FrameState::from_code(span.place);
         let slot = cursor.route.batch;
-        let (content, workshop) = (cursor.route.cursor.file, cursor.route.workshop);
         let mut stamps = Stamps::again(span.first_timestamp_ns, step);
         let mut buffer = std::mem::replace(&mut self.buffer, ReadBuffer::empty());
         let mut at = span.start;
@@ -190,9 +241,6 @@ impl Pipeline {
             }
         }
         self.buffer = buffer;
-        if let Some(workshop) = workshop {
-            self.finish_held(workshop, content, true);
-        }
         (at >= span.end).then_some(slot)
     }
 

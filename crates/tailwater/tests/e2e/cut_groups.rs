@@ -1,11 +1,19 @@
-//! Groups of lines that a rotation cuts in two.
+//! Groups of lines that a rotation cuts in two: in flight when the agent is killed, they are sent again as
+//! they were.
 
 use std::path::Path;
 
+use tailwater_testkit::agent::Agent;
+use tailwater_testkit::fault_sink::{Mode, SinkState};
+use tailwater_testkit::metrics::books;
 use tailwater_testkit::wait;
 
 use crate::rig::{DEADLINE, Rig, stop, wait_settled};
 use crate::stages::{append, assert_lines, count, wait_lines};
+
+/// No group ends with time.
+const MULTILINE: &str =
+    "    stages: [ { multiline: { firstline: '^START', max_wait_time: 1h } } ]\n";
 
 const CRI: &str = "    stages: [ { cri: {} } ]\n";
 
@@ -15,6 +23,172 @@ const CRI: &str = "    stages: [ { cri: {} } ]\n";
 )]
 fn rename(from: &Path, to: &Path) {
     std::fs::rename(from, to).unwrap();
+}
+
+/// A record as a backend gets it: stream, time and line.
+type Sent = (String, i64, String);
+
+/// What each request after the first ones brought.
+fn bodies(state: &SinkState, first: u64) -> Vec<Vec<Sent>> {
+    let of_request = |number: u64| {
+        let entries = state.entries().iter();
+        let entries = entries.filter(|entry| entry.request == number);
+        let sent = entries.map(|entry| {
+            let line = String::from_utf8(entry.line.clone()).unwrap();
+            (entry.labels.to_string(), entry.timestamp_ns, line)
+        });
+        sent.collect::<Vec<Sent>>()
+    };
+    let requests = state.requests().iter().map(|request| request.number);
+    let bodies = requests.filter(|number| *number >= first).map(of_request);
+    bodies.filter(|body| !body.is_empty()).collect()
+}
+
+/// A log whose generations are written while no agent runs.
+struct Log {
+    rig: Rig,
+    /// Requests that delivered what came first.
+    delivered: u64,
+}
+
+impl Log {
+    /// Has the first lines delivered, one of them a record; what is open behind it is not sent at the stop.
+    fn new(stages: &str, first: &str, line: &str) -> Self {
+        let rig = Rig::new(stages, "");
+        append(&rig.log("a.log"), first);
+        let mut agent = rig.start();
+        wait_lines(&rig, &agent, &[line]);
+        stop(&mut agent);
+        let delivered = rig.sink.inspect(|state| state.requests().len());
+        let delivered = u64::try_from(delivered).unwrap();
+        Self { rig, delivered }
+    }
+
+    /// Renames the log to the first generation, after the ones that there are.
+    fn rotate(&self, generations: usize) {
+        for generation in (1..=generations).rev() {
+            let older = self.rig.log(&format!("a.log.{generation}"));
+            let newer = match generation {
+                1 => self.rig.log("a.log"),
+                _ => self.rig.log(&format!("a.log.{}", generation - 1)),
+            };
+            rename(&newer, &older);
+        }
+    }
+
+    /// Starts an agent whose sink never answers, and kills it once it has sent these lines.
+    fn die_in_flight(&self, lines: &[&str]) {
+        self.rig.sink.set_fallback(Mode::commit_then_hang());
+        let count = |state: &SinkState| bodies(state, self.delivered).len();
+        let before = self.rig.sink.inspect(count);
+        let mut agent = self.rig.start();
+        let has_sent = |state: &SinkState| count(state) > before;
+        assert!(
+            self.rig.sink.wait_until(has_sent, DEADLINE),
+            "{}",
+            agent.log()
+        );
+        wait_lines(&self.rig, &agent, lines);
+        agent.sigkill().unwrap();
+    }
+
+    /// Starts an agent whose sink answers; waits until it has sent all again.
+    fn recover(&self) -> Agent {
+        self.rig.sink.set_fallback(Mode::commit());
+        let agent = self.rig.start();
+        wait::until(DEADLINE, "what was in flight is acked", || {
+            let metrics = agent.metrics().unwrap();
+            metrics.sum("tailwater_acked_records_total", &[]) > 1.5
+        })
+        .unwrap_or_else(|error| panic!("{error}\n{}", agent.log()));
+        wait_settled(&agent);
+        agent
+    }
+
+    /// Asserts that all requests since brought the same bytes, and that just these lines are stored.
+    #[track_caller]
+    fn assert_same(&self, agent: &mut Agent, lines: &[&str]) {
+        let bodies = self.rig.sink.inspect(|state| bodies(state, self.delivered));
+        let (first, again) = bodies.split_first().unwrap();
+        assert!(!again.is_empty(), "nothing was sent again: {bodies:#?}");
+        for body in again {
+            assert_eq!(body, first, "{}", agent.log());
+        }
+        assert_lines(&self.rig, lines);
+        for route in books(&agent.metrics().unwrap()).unwrap() {
+            assert!(route.is_balanced(), "{route:?}");
+        }
+        stop(agent);
+    }
+}
+
+#[test]
+fn a_group_over_two_files_that_was_in_flight_is_the_same_again() {
+    let first = "START one\nSTART two\n";
+    let log = Log::new(MULTILINE, first, "START one");
+    append(&log.rig.log("a.log"), "  before\n");
+    log.rotate(1);
+    append(
+        &log.rig.log("a.log"),
+        "  behind\nSTART three\n  and more\nSTART four\n",
+    );
+    let two = "START two\n  before\n  behind";
+    let sent = [two, "START three\n  and more"];
+    log.die_in_flight(&sent);
+    log.die_in_flight(&sent);
+    let mut agent = log.recover();
+    log.assert_same(&mut agent, &["START one", sent[0], sent[1]]);
+}
+
+#[test]
+fn a_group_over_three_files_that_was_in_flight_is_the_same_again() {
+    let first = "START one\nSTART two\n";
+    let log = Log::new(MULTILINE, first, "START one");
+    log.rotate(1);
+    append(&log.rig.log("a.log"), "  in between\n");
+    log.rotate(2);
+    append(&log.rig.log("a.log"), "  behind\nSTART three\nSTART four\n");
+    let sent = ["START two\n  in between\n  behind", "START three"];
+    log.die_in_flight(&sent);
+    let mut agent = log.recover();
+    log.assert_same(&mut agent, &["START one", sent[0], sent[1]]);
+}
+
+#[test]
+fn a_group_that_ended_with_its_second_file_is_the_same_again() {
+    let first = "2026-01-01T00:00:00Z stdout F whole\n";
+    let log = Log::new(CRI, first, "whole");
+    append(
+        &log.rig.log("a.log"),
+        "2026-01-01T00:00:01Z stdout P one \n",
+    );
+    log.rotate(1);
+    append(&log.rig.log("a.log"), "2026-01-01T00:00:02Z stdout P two\n");
+    log.rotate(2);
+    log.die_in_flight(&["one two"]);
+    let mut agent = log.recover();
+    log.assert_same(&mut agent, &["whole", "one two"]);
+}
+
+#[test]
+fn groups_of_two_streams_over_two_files_are_the_same_again() {
+    let first = "2026-01-01T00:00:00Z stdout F whole\n";
+    let log = Log::new(CRI, first, "whole");
+    append(
+        &log.rig.log("a.log"),
+        "2026-01-01T00:00:01Z stdout P out one \n2026-01-01T00:00:01Z stderr P err one \n",
+    );
+    log.rotate(1);
+    append(
+        &log.rig.log("a.log"),
+        "2026-01-01T00:00:02Z stdout F out two\n\
+         2026-01-01T00:00:02Z stdout F alone\n\
+         2026-01-01T00:00:02Z stderr F err two\n",
+    );
+    let sent = ["out one out two", "alone", "err one err two"];
+    log.die_in_flight(&sent);
+    let mut agent = log.recover();
+    log.assert_same(&mut agent, &["whole", sent[0], sent[1], sent[2]]);
 }
 
 #[test]

@@ -246,10 +246,12 @@ impl Workshop {
         }
     }
 
-    /// Copies the records of other files than the one that is being read, with their spans.
+    /// Copies the records of other files than the one that is being read, with their spans. Those of younger
+    /// files come first, so that the spans of a batch tell whether a group went over the end of a file: the
+    /// later part of it stands before the earlier one.
     pub(super) fn release_touched(&mut self, slot: &mut Slot, seal: Seal<'_>) -> Fill {
         let mut touched = std::mem::take(&mut self.touched);
-        touched.sort_unstable();
+        touched.sort_unstable_by(|one, other| other.cmp(one));
         touched.dedup();
         let mut fill = Fill::HasRoom;
         for file in &touched {
