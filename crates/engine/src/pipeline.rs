@@ -202,15 +202,8 @@ impl Pipeline {
 
     fn seal_due(&mut self) {
         let now = now().instant;
-        for index in 0..self.slots.len() {
-            let is_due = self
-                .slots
-                .get(index)
-                .and_then(Slot::deadline)
-                .is_some_and(|due| due <= now);
-            if is_due {
-                self.seal(index);
-            }
+        for slot in &mut self.slots {
+            slot.seal_if_due(&self.plan, &self.desk, now);
         }
     }
 

@@ -350,15 +350,10 @@ impl ChainReader {
     }
 
     fn seal_due(&mut self, now: Instant) {
-        for index in 0..self.slots.len() {
-            let is_due = self
-                .slots
-                .get(index)
-                .and_then(Slot::deadline)
-                .is_some_and(|due| due <= now);
+        for (index, slot) in self.slots.iter_mut().enumerate() {
             // A batch that is made again is sealed where it was.
-            if is_due && !self.redo.is_under_way(index) {
-                self.seal(index);
+            if !self.redo.is_under_way(index) {
+                slot.seal_if_due(&self.plan, &self.desk, now);
             }
         }
     }

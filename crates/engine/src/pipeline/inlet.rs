@@ -270,10 +270,7 @@ impl Inlet {
 
     fn seal_due(&mut self, now: Instant) {
         for lane in &mut self.lanes {
-            let is_due = lane.slot.deadline().is_some_and(|due| due <= now);
-            if let Some(end) = self.plan.lane(lane.slot.sink).filter(|_| is_due) {
-                lane.slot.seal(end, &self.desk, None, now);
-            }
+            lane.slot.seal_if_due(&self.plan, &self.desk, now);
         }
     }
 

@@ -190,6 +190,14 @@ impl Slot {
         batches.filter_map(OpenBatch::deadline).min()
     }
 
+    /// Seals what is open where its time is over.
+    pub(super) fn seal_if_due(&mut self, plan: &Plan, desk: &Desk, now: Instant) {
+        let is_due = self.deadline().is_some_and(|due| due <= now);
+        if let Some(end) = plan.lane(self.sink).filter(|_| is_due) {
+            self.seal(end, desk, None, now);
+        }
+    }
+
     /// Seals what is open, under numbers of its own, or the first under the one that it had in an
     /// earlier run.
     pub(super) fn seal(&mut self, end: &SinkEnd, desk: &Desk, id: Option<BatchId>, now: Instant) {
