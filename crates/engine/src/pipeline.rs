@@ -14,6 +14,7 @@ mod severity;
 mod shown;
 mod slot;
 mod staged;
+mod way;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::Receiver;

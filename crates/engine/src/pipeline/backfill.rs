@@ -17,13 +17,14 @@ use std::time::{Duration, Instant};
 use tailwater_failpoint::failpoint;
 use tailwater_position_store::{FileKey, Position};
 use tailwater_record::{BatchId, CursorId, FileId};
-use tailwater_tailer::{Chunk, FrameStats, Framer, Now, Waker};
+use tailwater_tailer::{Now, Waker};
 
 use self::opened::OpenedFile;
 use self::redo::Redo;
-use super::lane::{Gate, Lane, Seal, Stamps, Taken, enter_stats};
-use super::slot::{Place, Slot};
-use super::staged::{StagedLane, Workshop};
+use super::lane::{Gate, Lane, Seal, Stamps, Taken};
+use super::slot::Slot;
+use super::staged::Workshop;
+use super::way::Way;
 use super::{Control, Replay, earlier, now};
 use crate::backfill::{Board, ChainEntry, ReaderGuard};
 use crate::checkpoint::Lookup;
@@ -31,7 +32,7 @@ use crate::desk::Desk;
 use crate::engine::Ends;
 use crate::ledger::Progress;
 use crate::rate::Allowance;
-use crate::route::{Plan, Route, SourceEnd};
+use crate::route::Plan;
 use crate::status::TailingStatus;
 
 /// How often it is looked whether the lines of files that were read to their ends are acked.
@@ -226,7 +227,7 @@ impl ChainReader {
             return turn;
         }
         failpoint("read");
-        let Some((taken, lines)) = self.take(index, now.instant) else {
+        let Some(taken) = self.take(index, now.instant) else {
             return Turn::Done;
         };
         let Some(opened) = &mut self.opened else {
@@ -235,8 +236,6 @@ impl ChainReader {
         let Some(tap) = opened.cursors.get_mut(index) else {
             return Turn::Done;
         };
-        tap.lines += lines;
-        tap.route.progress.add_lines(lines);
         let lines = tap.lines;
         let turn = match taken {
             Taken::Whole if tap.is_span_over() => Turn::More,
@@ -294,8 +293,8 @@ impl ChainReader {
         }
     }
 
-    /// Frames the chunk that one cursor is at; returns what it came to, and how many lines were read.
-    fn take(&mut self, index: usize, now: Instant) -> Option<(Taken, u64)> {
+    /// Frames the chunk that one cursor is at; returns what it came to.
+    fn take(&mut self, index: usize, now: Instant) -> Option<Taken> {
         let opened = self.opened.as_mut()?;
         let source = self.plan.sources.get(opened.source)?;
         let tap = opened.cursors.get_mut(index)?;
@@ -313,40 +312,35 @@ impl ChainReader {
             limiter: shared.filter(|_| !is_replay),
             allowance: &mut self.shared_allowance,
         };
-        let mut stats = FrameStats::default();
-        let mut framer = Framer::new(
-            &source.frame,
-            opened.encoding,
-            &mut tap.frame,
-            chunk.bytes(),
-            chunk.offset,
-            chunk.end,
-            &mut self.scratch,
-            &mut stats,
-        );
         let way = Way {
-            slot: self.slots.get_mut(tap.route.batch)?,
-            route: &tap.route,
+            lane: Lane {
+                slot: self.slots.get_mut(tap.route.batch)?,
+                route: &tap.route,
+                stamps: match &mut tap.redo {
+                    Some(span) => &mut span.stamps,
+                    None => &mut self.stamps,
+                },
+                own,
+                shared,
+                seal: Seal {
+                    end: self.plan.lane(tap.route.cursor.sink)?,
+                    desk: &self.desk,
+                    now,
+                    is_replay,
+                },
+            },
             file: opened.content.0,
             workshop: tap.route.workshop.and_then(|at| self.workshops.get_mut(at)),
-            stamps: match &mut tap.redo {
-                Some(span) => &mut span.stamps,
-                None => &mut self.stamps,
-            },
-            own,
-            shared,
-            seal: Seal {
-                end: self.plan.lane(tap.route.cursor.sink)?,
-                desk: &self.desk,
-                now,
-                is_replay,
-            },
+            source,
+            encoding: opened.encoding,
+            frame: &mut tap.frame,
+            scratch: &mut self.scratch,
         };
-        let taken = way.take(&mut framer, &chunk, source);
-        tap.offset = framer.offset();
+        let passed = way.take(&chunk);
+        tap.offset = passed.offset;
         tap.marker = chunk.marker_at(tap.offset);
-        enter_stats(&self.desk, tap.route.book, &stats);
-        Some(taken)
+        tap.lines += passed.lines;
+        Some(passed.taken)
     }
 
     fn seal_due(&mut self, now: Instant) {
@@ -420,60 +414,5 @@ impl ChainReader {
             desk.positions.release(ended.key);
             false
         });
-    }
-}
-
-/// One chunk's way into the batch of its lane.
-struct Way<'a> {
-    slot: &'a mut Slot,
-    route: &'a Route,
-    file: u64,
-    workshop: Option<&'a mut Workshop>,
-    stamps: &'a mut Stamps,
-    own: Gate<'a>,
-    shared: Gate<'a>,
-    seal: Seal<'a>,
-}
-
-impl Way<'_> {
-    /// Takes every line of the chunk to the batch, by way of the stages where there are any.
-    fn take(self, framer: &mut Framer<'_>, chunk: &Chunk<'_>, source: &SourceEnd) -> (Taken, u64) {
-        let start = Place {
-            offset: chunk.offset,
-            marker: chunk.marker_at(chunk.offset),
-            code: framer.state().code(),
-        };
-        let Self {
-            slot,
-            route,
-            file,
-            workshop,
-            stamps,
-            own,
-            shared,
-            seal,
-        } = self;
-        match workshop {
-            Some(workshop) => StagedLane {
-                slot,
-                route,
-                file,
-                workshop,
-                stamps,
-                own,
-                shared,
-                seal,
-            }
-            .take(framer, chunk, start, source),
-            None => Lane {
-                slot,
-                route,
-                stamps,
-                own,
-                shared,
-                seal,
-            }
-            .take(framer, chunk, start, source),
-        }
     }
 }

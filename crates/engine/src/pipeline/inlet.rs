@@ -15,14 +15,15 @@ use std::time::{Duration, Instant};
 
 use tailwater_position_store::FileKey;
 use tailwater_record::{CursorId, FileId};
-use tailwater_tailer::{FrameState, FrameStats, Framer, Now, ResolvedEncoding, Waker};
+use tailwater_tailer::{FrameState, Now, ResolvedEncoding, Waker};
 use tokio::sync::oneshot;
 
 use self::input::Input;
 use super::held::LOOK_INTERVAL;
-use super::lane::{Gate, Lane, Seal, Stamps, Taken, enter_stats};
-use super::slot::{Place, Slot};
-use super::staged::{StagedLane, Workshop};
+use super::lane::{Gate, Lane, Seal, Stamps, Taken};
+use super::slot::Slot;
+use super::staged::Workshop;
+use super::way::Way;
 use super::{Control, earlier, now};
 use crate::desk::Desk;
 use crate::ledger::{Account, Progress};
@@ -195,56 +196,31 @@ impl Inlet {
             is_replay: false,
         };
         let chunk = self.input.chunk(lane.offset);
-        let mut stats = FrameStats::default();
-        let start = Place {
-            offset: chunk.offset,
-            marker: chunk.marker_at(chunk.offset),
-            code: lane.frame.code(),
-        };
-        let mut framer = Framer::new(
-            &source.frame,
-            ResolvedEncoding::Utf8,
-            &mut lane.frame,
-            chunk.bytes(),
-            chunk.offset,
-            chunk.end,
-            &mut self.scratch,
-            &mut stats,
-        );
-        let own = Gate {
-            limiter: source.rate_limiter.as_deref(),
-            allowance: &mut lane.allowance,
-        };
-        let (slot, route, stamps) = (&mut lane.slot, &lane.route, &mut self.stamps);
-        let (taken, lines) = match &mut lane.workshop {
-            Some(workshop) => StagedLane {
-                slot,
-                route,
-                file: CONTENT.0,
-                workshop,
-                stamps,
-                own,
+        let way = Way {
+            lane: Lane {
+                slot: &mut lane.slot,
+                route: &lane.route,
+                stamps: &mut self.stamps,
+                own: Gate {
+                    limiter: source.rate_limiter.as_deref(),
+                    allowance: &mut lane.allowance,
+                },
                 shared,
                 seal,
-            }
-            .take(&mut framer, &chunk, start, source),
-            None => Lane {
-                slot,
-                route,
-                stamps,
-                own,
-                shared,
-                seal,
-            }
-            .take(&mut framer, &chunk, start, source),
+            },
+            file: CONTENT.0,
+            workshop: lane.workshop.as_mut(),
+            source,
+            encoding: ResolvedEncoding::Utf8,
+            frame: &mut lane.frame,
+            scratch: &mut self.scratch,
         };
-        lane.offset = framer.offset();
-        lane.is_behind = taken != Taken::Whole;
-        if let Taken::TooFast(wait) = taken {
+        let passed = way.take(&chunk);
+        lane.offset = passed.offset;
+        lane.is_behind = passed.taken != Taken::Whole;
+        if let Taken::TooFast(wait) = passed.taken {
             self.rate_deadline = Some(earlier(self.rate_deadline, now.instant + wait));
         }
-        enter_stats(&self.desk, lane.route.book, &stats);
-        lane.route.progress.add_lines(lines);
     }
 
     /// Sends the groups whose time is over.

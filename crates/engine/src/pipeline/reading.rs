@@ -5,11 +5,10 @@ use std::time::Instant;
 
 use tailwater_failpoint::failpoint;
 use tailwater_record::CursorId;
-use tailwater_tailer::{Chunk, FrameStats, Framer, ReadBuffer, Step};
+use tailwater_tailer::{Chunk, ReadBuffer, Step};
 
-use super::lane::{Gate, Lane, Seal, Stamps, Taken, enter_stats};
-use super::slot::Place;
-use super::staged::StagedLane;
+use super::lane::{Gate, Lane, Seal, Stamps, Taken};
+use super::way::Way;
 use super::{Pipeline, earlier, now};
 use crate::config::WhenExceeded;
 use crate::ledger::Account;
@@ -203,53 +202,25 @@ impl Pipeline {
             now,
             is_replay,
         };
-        let stamps = again.unwrap_or(&mut self.stamps);
-        let mut stats = FrameStats::default();
-        // As the file stands before it is framed: what is skipped at the start of a chunk is skipped at once.
-        let start = Place {
-            offset: chunk.offset,
-            marker: chunk.marker_at(chunk.offset),
-            code: cursor.frame.code(),
-        };
-        let mut framer = Framer::new(
-            &source.frame,
-            encoding,
-            &mut cursor.frame,
-            chunk.bytes(),
-            chunk.offset,
-            chunk.end,
-            &mut self.scratch,
-            &mut stats,
-        );
         let route = &cursor.route;
-        let workshop = route.workshop.and_then(|at| self.workshops.get_mut(at));
-        let (taken, lines) = if let Some(workshop) = workshop {
-            StagedLane {
+        let way = Way {
+            lane: Lane {
                 slot,
                 route,
-                file: id,
-                workshop,
-                stamps,
+                stamps: again.unwrap_or(&mut self.stamps),
                 own,
                 shared,
                 seal,
-            }
-            .take(&mut framer, chunk, start, source)
-        } else {
-            Lane {
-                slot,
-                route,
-                stamps,
-                own,
-                shared,
-                seal,
-            }
-            .take(&mut framer, chunk, start, source)
+            },
+            file: id,
+            workshop: route.workshop.and_then(|at| self.workshops.get_mut(at)),
+            source,
+            encoding,
+            frame: &mut cursor.frame,
+            scratch: &mut self.scratch,
         };
-        let offset = framer.offset();
-        enter_stats(&self.desk, cursor.route.book, &stats);
-        cursor.route.progress.add_lines(lines);
-        Some((taken, offset))
+        let passed = way.take(chunk);
+        Some((passed.taken, passed.offset))
     }
 
     /// The content of a file is another one: its cursors begin again, and their positions with them.

@@ -17,22 +17,17 @@ use tailwater_tailer::{Chunk, Framer, TailId};
 use self::made::{Made, sent_metadata};
 pub(super) use self::workshop::Workshop;
 use self::workshop::{Group, HeldCursor};
-use super::lane::{Gate, Metadata, OVER_ALL, Pass, Seal, Stamps, Taken, Tally, place};
+use super::lane::{Gate, Lane, Metadata, OVER_ALL, Pass, Seal, Taken, Tally, place};
 use super::severity::Grading;
 use super::slot::{Place, Slot};
-use crate::route::{ExtraLabels, Route, SourceEnd};
+use crate::route::{ExtraLabels, SourceEnd};
 
 /// One chunk's way through the stages.
 pub(super) struct StagedLane<'a> {
-    pub(super) slot: &'a mut Slot,
-    pub(super) route: &'a Route,
+    pub(super) lane: Lane<'a>,
     /// The file within the tailer.
     pub(super) file: TailId,
     pub(super) workshop: &'a mut Workshop,
-    pub(super) stamps: &'a mut Stamps,
-    pub(super) own: Gate<'a>,
-    pub(super) shared: Gate<'a>,
-    pub(super) seal: Seal<'a>,
 }
 
 impl StagedLane<'_> {
@@ -46,16 +41,16 @@ impl StagedLane<'_> {
         source: &SourceEnd,
     ) -> (Taken, u64) {
         let mut metadata = Metadata::of(source);
-        let mut tally = Tally::new(self.route.book);
+        let mut tally = Tally::new(self.lane.route.book);
         let mut ground = Ground::default();
-        let before = self.workshop.held.remove(&self.route.cursor.file);
+        let before = self.workshop.held.remove(&self.lane.route.cursor.file);
         if let Some(before) = before {
             (ground.groups, ground.goes_on_in) = (before.groups, before.goes_on_in);
         }
         self.start_span(start, &ground);
         let mut taken = Taken::Whole;
         while taken == Taken::Whole {
-            let is_over_rate = match (self.own.ask(), self.shared.ask()) {
+            let is_over_rate = match (self.lane.own.ask(), self.lane.shared.ask()) {
                 (Pass::Wait(wait), _) | (_, Pass::Wait(wait)) => {
                     taken = Taken::TooFast(wait);
                     break;
@@ -72,17 +67,17 @@ impl StagedLane<'_> {
                 tally.drop_one("rate_limited");
                 continue;
             }
-            self.own.spend(line.line.len());
+            self.lane.own.spend(line.line.len());
             ground.note(line.span.start, code);
-            let read_at = self.stamps.next();
-            self.slot.note_line(read_at);
+            let read_at = self.lane.stamps.next();
+            self.lane.slot.note_line(read_at);
             let entry = Entry {
-                file: self.route.cursor.file,
-                seed: self.route.key.0,
+                file: self.lane.route.cursor.file,
+                seed: self.lane.route.key.0,
                 span: line.span,
                 line: line.line,
                 timestamp: read_at,
-                labels: &self.route.labels,
+                labels: &self.lane.route.labels,
             };
             let is_cut_due = self.process(&entry, &mut metadata, chunk.offset, &mut tally);
             if is_cut_due != Cut::None {
@@ -101,9 +96,9 @@ impl StagedLane<'_> {
         }
         let read_to = place(framer, chunk);
         let at = self.settle(read_to, chunk, &mut ground);
-        self.slot.end_span(at);
+        self.lane.slot.end_span(at);
         self.hold(ground, read_to);
-        tally.enter(self.seal.desk);
+        tally.enter(self.lane.seal.desk);
         (taken, tally.all_lines)
     }
 
@@ -128,11 +123,11 @@ impl StagedLane<'_> {
         let mut sorter = Sorter {
             file: entry.file,
             chunk_start,
-            slot: self.slot,
-            seal: self.seal,
-            grading: self.seal.grading(*severity),
+            slot: self.lane.slot,
+            seal: self.lane.seal,
+            grading: self.lane.seal.grading(*severity),
             metadata,
-            shared: &mut self.shared,
+            shared: &mut self.lane.shared,
             tally,
             labels,
             source_metadata,
@@ -147,13 +142,18 @@ impl StagedLane<'_> {
 
     /// Starts a span where the first open group begins, or where the chunk is.
     fn start_span(&mut self, read_to: Place, ground: &Ground) {
-        let cursor = self.route.cursor;
+        let cursor = self.lane.route.cursor;
         match ground.groups.first() {
             Some(group) => {
-                self.slot.start_span(cursor, group.at, self.seal.now);
-                self.slot.note_line(group.read_at);
+                self.lane
+                    .slot
+                    .start_span(cursor, group.at, self.lane.seal.now);
+                self.lane.slot.note_line(group.read_at);
             }
-            None => self.slot.start_span(cursor, read_to, self.seal.now),
+            None => self
+                .lane
+                .slot
+                .start_span(cursor, read_to, self.lane.seal.now),
         }
     }
 
@@ -167,14 +167,16 @@ impl StagedLane<'_> {
         tally: &mut Tally,
     ) -> Taken {
         let at = self.settle(read_to, chunk, ground);
-        self.slot.end_span(at);
-        tally.enter(self.seal.desk);
+        self.lane.slot.end_span(at);
+        tally.enter(self.lane.seal.desk);
         let mut is_full = cut == Cut::Seal;
         if !self.workshop.touched.is_empty() {
-            let fill = self.workshop.release_touched(self.slot, self.seal);
+            let fill = self
+                .workshop
+                .release_touched(self.lane.slot, self.lane.seal);
             is_full |= fill == Fill::IsFull;
         }
-        let has_room = !is_full || self.seal.seal(self.slot);
+        let has_room = !is_full || self.lane.seal.seal(self.lane.slot);
         self.start_span(read_to, ground);
         if has_room {
             Taken::Whole
@@ -191,7 +193,7 @@ impl StagedLane<'_> {
             let mut groups = Vec::new();
             self.workshop
                 .worker
-                .held(self.route.cursor.file, &mut |held| {
+                .held(self.lane.route.cursor.file, &mut |held| {
                     groups.push(ground.group(&before, chunk, held));
                 });
             groups.sort_by_key(|group: &Group| group.at.offset);
@@ -207,15 +209,15 @@ impl StagedLane<'_> {
             return;
         }
         let held = HeldCursor {
-            cursor: self.route.cursor,
+            cursor: self.lane.route.cursor,
             file: self.file,
-            book: self.route.book,
+            book: self.lane.route.book,
             groups: ground.groups,
             read_to,
             ended_at: None,
             goes_on_in: ground.goes_on_in,
         };
-        self.workshop.held.insert(self.route.cursor.file, held);
+        self.workshop.held.insert(self.lane.route.cursor.file, held);
     }
 }
 

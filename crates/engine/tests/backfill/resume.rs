@@ -241,3 +241,26 @@ async fn a_file_that_is_not_what_it_was_when_the_run_began_is_told_and_read_by_t
     assert_eq!(rig.lines(), texts(&numbered(0, 28_000)));
     assert_eq!(rig.stored().len(), 28_000, "nothing was sent again");
 }
+
+#[tokio::test]
+async fn a_line_that_is_cut_off_over_several_blocks_is_the_same_again() {
+    let mut rig = Rig::new();
+    rig.config.sources[0].frame.max_line_bytes = 1000;
+    let long = "x".repeat(700_000);
+    let content: Vec<String> = (0..4)
+        .map(|round| format!("{}{long}\n", numbered(round * 100, 100)))
+        .collect();
+    write(&rig.path("a.log"), content.concat());
+    let chain = ["a.log"];
+    // Every batch is once the one without an answer.
+    while rig.lines().len() < 404 {
+        rig.run_until_hung(&[&chain], 1).await;
+    }
+    rig.run(&[&chain], 1).await;
+    let lines = rig.lines();
+    let (cut, whole): (Vec<String>, Vec<String>) =
+        lines.into_iter().partition(|line| line.starts_with('x'));
+    assert_eq!(cut.len(), 4);
+    assert_eq!(whole, texts(&numbered(0, 400)));
+    assert_repeats_are_the_same(&rig.stored());
+}
