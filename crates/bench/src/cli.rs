@@ -6,8 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::measure::backfill::BackfillOptions;
-use crate::measure::drain::DrainOptions;
+use crate::measure::DeliveryOptions;
 use crate::measure::idle::IdleOptions;
 use crate::measure::latency::LatencyOptions;
 use crate::measure::many_files::ManyFilesOptions;
@@ -54,7 +53,7 @@ pub(crate) struct CommonOptions {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// CPU, rate and memory of draining a backlog, against the limit program and the peers
-    Drain(DrainOptions),
+    Drain(DeliveryOptions),
     /// CPU, memory and system calls with files that nobody writes to
     Idle(IdleOptions),
     /// Time from the write of a line to its arrival
@@ -68,7 +67,7 @@ pub(crate) enum Command {
     /// CPU of draining logs through Promtail's stages, against draining them without
     Stages(StagesOptions),
     /// Rate of shipping an archive once, against zcat and the limit program in a pipe
-    Backfill(BackfillOptions),
+    Backfill(DeliveryOptions),
     /// All of the above with their defaults
     All,
     /// The limit program: send a file with the least work
@@ -137,7 +136,7 @@ mod tests {
         assert_eq!(cli.common.work_dir, Some(PathBuf::from("/w")));
         assert!(matches!(
             cli.command,
-            Command::Drain(DrainOptions { runs: 5, .. })
+            Command::Drain(DeliveryOptions { runs: 5, .. })
         ));
     }
 }

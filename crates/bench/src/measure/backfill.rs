@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
 
+use super::DeliveryOptions;
 use crate::agent::{self, Batching};
 use crate::bench::{Bench, Stage};
 use crate::clock;
@@ -13,20 +14,6 @@ use crate::kind::Kind;
 use crate::number::{float, median};
 use crate::outcome::{Bound, Budget, Cell, Outcome, Table};
 use crate::program::{Launch, Program, Stop};
-
-/// The size of a backfill.
-#[derive(Clone, Debug, clap::Args)]
-pub(crate) struct BackfillOptions {
-    /// Bytes of access log in the archive, before it is compressed
-    #[arg(long, default_value_t = 500_000_000)]
-    pub bytes: u64,
-    /// How often each program ships it
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
-    pub runs: u32,
-    /// What the access log is made from
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-}
 
 #[derive(Clone, Copy, Debug)]
 enum Contender {
@@ -47,7 +34,7 @@ struct Shipment {
 ///
 /// # Errors
 /// When a program cannot be started or does not end in time, or `gzip` fails.
-pub(crate) fn run(bench: &Bench, options: &BackfillOptions) -> anyhow::Result<Outcome> {
+pub(crate) fn run(bench: &Bench, options: &DeliveryOptions) -> anyhow::Result<Outcome> {
     let corpus = corpus::prepare(&bench.work_dir, Kind::Access, options.bytes, options.seed)?;
     let archive = archive_of(&corpus.path)?;
     let (mut tailwater, mut pipe) = (Vec::new(), Vec::new());
@@ -140,7 +127,7 @@ fn launch(
 fn outcome(
     bench: &Bench,
     corpus: &Corpus,
-    options: &BackfillOptions,
+    options: &DeliveryOptions,
     tailwater: &[Shipment],
     pipe: &[Shipment],
 ) -> Outcome {

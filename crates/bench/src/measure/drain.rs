@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 
+use super::DeliveryOptions;
 use crate::agent::{self, Batching, Keys};
 use crate::bench::{Bench, Stage};
 use crate::clock;
@@ -13,20 +14,6 @@ use crate::number::{float, mebibytes, median};
 use crate::outcome::{Bound, Budget, Cell, Outcome, Table};
 use crate::peers::Peer;
 use crate::program::{Launch, Program, Stop};
-
-/// The size of a drain.
-#[derive(Clone, Debug, clap::Args)]
-pub(crate) struct DrainOptions {
-    /// Bytes of access log to drain
-    #[arg(long, default_value_t = 500_000_000)]
-    pub bytes: u64,
-    /// How often each program drains it
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
-    pub runs: u32,
-    /// What the access log is made from
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-}
 
 /// One program that drains.
 #[derive(Clone, Debug)]
@@ -51,7 +38,7 @@ pub(super) struct Drain {
 ///
 /// # Errors
 /// When a program cannot be started, ends early or does not deliver in time.
-pub(crate) fn run(bench: &Bench, options: &DrainOptions) -> anyhow::Result<Outcome> {
+pub(crate) fn run(bench: &Bench, options: &DeliveryOptions) -> anyhow::Result<Outcome> {
     let corpus = corpus::prepare(&bench.work_dir, Kind::Access, options.bytes, options.seed)?;
     let (mut tailwater, mut limit) = (Vec::new(), Vec::new());
     for _ in 0..options.runs {
@@ -140,7 +127,7 @@ fn launch(
 fn outcome(
     bench: &Bench,
     corpus: &Corpus,
-    options: &DrainOptions,
+    options: &DeliveryOptions,
     tailwater: &[Drain],
     limit: &[Drain],
     peers: &[(Peer, Result<Vec<Drain>, String>)],

@@ -55,16 +55,7 @@ pub(crate) fn run(bench: &Bench, options: &LatencyOptions) -> anyhow::Result<Out
         faults: unclean.into_iter().collect(),
         ..Outcome::default()
     };
-    if late_seconds > 0.1 {
-        outcome
-            .notes
-            .push(format!("the writer was {late_seconds:.1} s late"));
-    }
-    if arrived != lines {
-        outcome
-            .faults
-            .push(format!("{arrived} lines arrived instead of {lines}"));
-    }
+    PacedWriter::note(&mut outcome, late_seconds, lines, arrived);
     let milliseconds = |ns: u64| float(ns) / 1e6;
     outcome.table.add(vec![
         Cell::Figure(float(delays.lines), 0),

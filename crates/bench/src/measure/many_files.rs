@@ -62,16 +62,7 @@ pub(crate) fn run(bench: &Bench, options: &ManyFilesOptions) -> anyhow::Result<O
     let mut outcome = outcome(options, &delays);
     outcome.notes.extend(bench.notes());
     outcome.faults.extend(unclean);
-    if late_seconds > 0.1 {
-        outcome
-            .notes
-            .push(format!("the writer was {late_seconds:.1} s late"));
-    }
-    if arrived != lines {
-        outcome
-            .faults
-            .push(format!("{arrived} lines arrived instead of {lines}"));
-    }
+    PacedWriter::note(&mut outcome, late_seconds, lines, arrived);
     Ok(outcome)
 }
 

@@ -9,6 +9,7 @@ use anyhow::Context;
 use crate::access_log::AccessLog;
 use crate::clock::{self, wait};
 use crate::number::float;
+use crate::outcome::Outcome;
 use crate::stamp::Stamp;
 
 /// A rate of lines.
@@ -71,6 +72,19 @@ impl PacedWriter {
         }
         let planned = pace.interval.saturating_mul(pace.bursts).as_secs_f64();
         Ok(float(clock::monotonic_ns().saturating_sub(start_ns)) / 1e9 - planned)
+    }
+
+    /// Says in an outcome what was not as planned: how late the lines were written, and whether all of them
+    /// arrived.
+    pub(crate) fn note(outcome: &mut Outcome, late_seconds: f64, lines: u64, arrived: u64) {
+        if late_seconds > 0.1 {
+            let note = format!("the writer was {late_seconds:.1} s late");
+            outcome.notes.push(note);
+        }
+        if arrived != lines {
+            let fault = format!("{arrived} lines arrived instead of {lines}");
+            outcome.faults.push(fault);
+        }
     }
 
     fn put_line(&mut self) -> anyhow::Result<()> {
