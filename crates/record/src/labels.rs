@@ -69,7 +69,7 @@ impl LabelSet {
 
     fn of(mut pairs: Vec<(&str, &str)>) -> Result<Self, LabelError> {
         pairs.sort_unstable();
-        if let Some((name, _)) = pairs.iter().find(|(name, _)| !is_valid_name(name)) {
+        if let Some((name, _)) = pairs.iter().find(|(name, _)| !is_label_name(name)) {
             return Err(LabelError::InvalidName((*name).to_owned()));
         }
         let twice = pairs
@@ -131,7 +131,8 @@ impl Hash for LabelSet {
     }
 }
 
-fn is_valid_name(name: &str) -> bool {
+/// Returns whether a name matches `[a-zA-Z_][a-zA-Z0-9_]*`, as those of a [`LabelSet`] do.
+pub fn is_label_name(name: &str) -> bool {
     let mut bytes = name.bytes();
     let first_fits = bytes
         .next()

@@ -12,6 +12,6 @@ mod span;
 
 pub use batch::{BatchId, BatchSpan, EncodedBatch, Share};
 pub use identity::{FileIdentity, Fingerprint, Marker, WINDOW_BYTES};
-pub use labels::{LabelError, LabelSet};
+pub use labels::{LabelError, LabelSet, is_label_name};
 pub use level::{Level, Severity, UnknownLevel, UnknownSeverity};
 pub use span::{CursorId, FileId, RecordView, Span, TimestampNs};

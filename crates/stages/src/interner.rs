@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
 use tailwater_record::LabelSet;
+pub(crate) use tailwater_record::is_label_name;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Bytes of one set above which it is not kept.
@@ -251,15 +252,6 @@ fn has_pairs<'a>(set: &LabelSet, mut pairs: impl Iterator<Item = (&'a str, &'a s
 
 fn empty() -> LabelSet {
     LabelSet::new(std::iter::empty::<(&str, &str)>()).expect("no pair can be refused")
-}
-
-/// Returns whether a name matches `[a-zA-Z_][a-zA-Z0-9_]*`.
-pub(crate) fn is_label_name(name: &str) -> bool {
-    let mut bytes = name.bytes();
-    let first_fits = bytes
-        .next()
-        .is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
-    first_fits && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 #[cfg(test)]
