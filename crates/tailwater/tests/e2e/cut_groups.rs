@@ -1,7 +1,9 @@
 //! Groups of lines that a rotation cuts in two: in flight when the agent is killed, they are sent again as
 //! they were.
 
+use std::fmt::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use tailwater_testkit::agent::Agent;
 use tailwater_testkit::fault_sink::{Mode, SinkState};
@@ -23,6 +25,18 @@ const CRI: &str = "    stages: [ { cri: {} } ]\n";
 )]
 fn rename(from: &Path, to: &Path) {
     std::fs::rename(from, to).unwrap();
+}
+
+/// Renames a log to its first generation, after the ones that there are.
+fn rotate(rig: &Rig, name: &str, generations: usize) {
+    for generation in (1..=generations).rev() {
+        let older = rig.log(&format!("{name}.{generation}"));
+        let newer = match generation {
+            1 => rig.log(name),
+            _ => rig.log(&format!("{name}.{}", generation - 1)),
+        };
+        rename(&newer, &older);
+    }
 }
 
 /// A record as a backend gets it: stream, time and line.
@@ -62,18 +76,6 @@ impl Log {
         let delivered = rig.sink.inspect(|state| state.requests().len());
         let delivered = u64::try_from(delivered).unwrap();
         Self { rig, delivered }
-    }
-
-    /// Renames the log to the first generation, after the ones that there are.
-    fn rotate(&self, generations: usize) {
-        for generation in (1..=generations).rev() {
-            let older = self.rig.log(&format!("a.log.{generation}"));
-            let newer = match generation {
-                1 => self.rig.log("a.log"),
-                _ => self.rig.log(&format!("a.log.{}", generation - 1)),
-            };
-            rename(&newer, &older);
-        }
     }
 
     /// Starts an agent whose sink never answers, and kills it once it has sent these lines.
@@ -127,7 +129,7 @@ fn a_group_over_two_files_that_was_in_flight_is_the_same_again() {
     let first = "START one\nSTART two\n";
     let log = Log::new(MULTILINE, first, "START one");
     append(&log.rig.log("a.log"), "  before\n");
-    log.rotate(1);
+    rotate(&log.rig, "a.log", 1);
     append(
         &log.rig.log("a.log"),
         "  behind\nSTART three\n  and more\nSTART four\n",
@@ -144,9 +146,9 @@ fn a_group_over_two_files_that_was_in_flight_is_the_same_again() {
 fn a_group_over_three_files_that_was_in_flight_is_the_same_again() {
     let first = "START one\nSTART two\n";
     let log = Log::new(MULTILINE, first, "START one");
-    log.rotate(1);
+    rotate(&log.rig, "a.log", 1);
     append(&log.rig.log("a.log"), "  in between\n");
-    log.rotate(2);
+    rotate(&log.rig, "a.log", 2);
     append(&log.rig.log("a.log"), "  behind\nSTART three\nSTART four\n");
     let sent = ["START two\n  in between\n  behind", "START three"];
     log.die_in_flight(&sent);
@@ -162,9 +164,9 @@ fn a_group_that_ended_with_its_second_file_is_the_same_again() {
         &log.rig.log("a.log"),
         "2026-01-01T00:00:01Z stdout P one \n",
     );
-    log.rotate(1);
+    rotate(&log.rig, "a.log", 1);
     append(&log.rig.log("a.log"), "2026-01-01T00:00:02Z stdout P two\n");
-    log.rotate(2);
+    rotate(&log.rig, "a.log", 2);
     log.die_in_flight(&["one two"]);
     let mut agent = log.recover();
     log.assert_same(&mut agent, &["whole", "one two"]);
@@ -178,7 +180,7 @@ fn groups_of_two_streams_over_two_files_are_the_same_again() {
         &log.rig.log("a.log"),
         "2026-01-01T00:00:01Z stdout P out one \n2026-01-01T00:00:01Z stderr P err one \n",
     );
-    log.rotate(1);
+    rotate(&log.rig, "a.log", 1);
     append(
         &log.rig.log("a.log"),
         "2026-01-01T00:00:02Z stdout F out two\n\
@@ -223,5 +225,62 @@ fn a_group_whose_first_file_is_truncated_is_sent_as_far_as_it_goes() {
     wait_lines(&rig, &agent, &expected);
     wait_settled(&agent);
     assert_lines(&rig, &expected);
+    stop(&mut agent);
+}
+
+/// Kills at random moments, and rotates in between, wherever the groups of several files are.
+#[test]
+fn groups_over_many_files_survive_kills_whole() {
+    let mut rig = Rig::new(MULTILINE, "");
+    // With more, what is acked before what comes before it is sent again in part.
+    let batch = "    batch:";
+    rig.config = rig
+        .config
+        .replace(batch, &format!("    max_in_flight: 1\n{batch}"));
+    let mut groups: Vec<Vec<String>> = vec![Vec::new(); 3];
+    let mut generations = [0_usize; 3];
+    let mut seed = 0x51ed_270b_4f6c_a1d3_u64;
+    let mut random = move |below: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (seed >> 33) % below
+    };
+    let name = |file: usize| format!("{file}.log");
+    for round in 0..12 {
+        for (file, generations) in generations.iter_mut().enumerate() {
+            if rig.log(&name(file)).exists() && random(3) > 0 {
+                *generations += 1;
+                rotate(&rig, &name(file), *generations);
+                // As logrotate does: a group does not wait for a file that may never come.
+                append(&rig.log(&name(file)), "");
+            }
+        }
+        let mut agent = rig.start();
+        for step in 0..40 {
+            let file = usize::try_from(random(3)).unwrap();
+            let open = groups[file].last_mut().filter(|_| random(3) > 0);
+            let line = if let Some(group) = open {
+                let line = format!("  {round} {step}");
+                write!(group, "\n{line}").unwrap();
+                line
+            } else {
+                let line = format!("START {file} {round} {step} {}", "x".repeat(300));
+                groups[file].push(line.clone());
+                line
+            };
+            append(&rig.log(&name(file)), &format!("{line}\n"));
+        }
+        agent.run_for(Duration::from_millis(random(600))).unwrap();
+        agent.sigkill().unwrap();
+    }
+    let mut agent = rig.start();
+    (0..3).for_each(|file| append(&rig.log(&name(file)), "START end\n"));
+    let groups = groups.concat();
+    let expected: Vec<&str> = groups.iter().map(String::as_str).collect();
+    wait_lines(&rig, &agent, &expected);
+    wait_settled(&agent);
+    assert_lines(&rig, &expected);
+    for route in books(&agent.metrics().unwrap()).unwrap() {
+        assert!(route.is_balanced(), "{route:?}");
+    }
     stop(&mut agent);
 }
