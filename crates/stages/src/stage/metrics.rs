@@ -237,6 +237,8 @@ fn no_action(action: &str, known: &str) -> Fault {
 
 fn buckets(settings: &MetricSettings) -> Result<Box<[f64]>, (&'static str, Fault)> {
     let given = settings.buckets.as_deref().unwrap_or_default();
+    // The last bucket is without a bound anyway.
+    let given = given.strip_suffix(&[f64::INFINITY]).unwrap_or(given);
     let buckets = if given.is_empty() {
         DEFAULT_BUCKETS
     } else {
@@ -246,7 +248,7 @@ fn buckets(settings: &MetricSettings) -> Result<Box<[f64]>, (&'static str, Fault
         .iter()
         .zip(buckets.iter().skip(1))
         .all(|(one, next)| one < next);
-    if !rise {
+    if !rise || !buckets.iter().all(|bound| bound.is_finite()) {
         let fault = Fault::new(
             "the upper bounds of buckets rise, each above the one before",
             "write them as in `buckets: [0.1, 1, 10]`",

@@ -95,12 +95,14 @@ fn histograms_have_buckets_sum_and_count() {
         sum: 7.0,
         count: 4,
     };
+    assert_eq!(value(histogram, LINES), Some(expected.clone()));
+    let histogram = "type: histogram, source: v, config: { buckets: [ 1, 2.5, 5, .inf ] }";
     assert_eq!(value(histogram, LINES), Some(expected));
 }
 
 #[test]
 fn a_histogram_without_buckets_has_those_of_promtails_library() {
-    for config in ["{}", "{ buckets: [] }"] {
+    for config in ["{}", "{ buckets: [] }", "{ buckets: [ .inf ] }"] {
         let histogram = format!("type: histogram, source: v, config: {config}");
         let Some(SampleValue::Histogram { buckets, count, .. }) = value(&histogram, LINES) else {
             panic!("no histogram");
@@ -202,10 +204,15 @@ fn metrics_that_cannot_work_are_refused_by_their_key() {
         refused("type: counter, config: { action: add, count_entry_bytes: true }"),
         "[0].metrics.m.config.count_entry_bytes"
     );
-    assert_eq!(
-        refused("type: histogram, config: { buckets: [ 2, 1 ] }"),
-        "[0].metrics.m.config.buckets"
-    );
+    for buckets in ["2, 1", "1, .inf, 2", "-.inf, 1", ".nan"] {
+        assert_eq!(
+            refused(&format!(
+                "type: histogram, config: {{ buckets: [ {buckets} ] }}"
+            )),
+            "[0].metrics.m.config.buckets",
+            "{buckets}"
+        );
+    }
     assert_eq!(
         refused("type: gauge, max_idle_duration: 10ms, config: { action: set }"),
         "[0].metrics.m.max_idle_duration"
