@@ -242,9 +242,11 @@ fn archives_are_read_and_of_a_long_file_its_first_mebibyte() {
 fn what_cannot_be_read_ends_with_1_and_what_is_not_there_with_64() {
     let folder = tempfile::tempdir().unwrap();
     let folder_name = folder.path().display().to_string();
+    let packed = write(folder.path(), "a.log.lz4", b"\x04\x22\x4d\x18\x60\x40\x82");
     for (file, problem) in [
         ("/nowhere/x.log", "cannot read /nowhere/x.log: "),
         (&*folder_name, "is a directory"),
+        (&*packed, "it is compressed by lz4, which is not read"),
     ] {
         let found = check(&["--sample", file]);
         assert_eq!(found.status, Some(1), "{}", found.errors);

@@ -40,6 +40,9 @@ pub(super) fn read(path: &Path, frame: &FrameConfig) -> anyhow::Result<Lines> {
     // Who asks has named the file: a link may lead wherever it leads.
     let real = std::fs::canonicalize(path)?;
     let file = ListedFile::open(&real, &AllowedRoots::new([]))?;
+    if let Some(packed) = file.packed_as() {
+        anyhow::bail!("it is {packed}, which is not read: unpack it first");
+    }
     // One more tells whether there are more.
     let mut bytes = vec![0; MAX_BYTES + 1];
     let filled = file.read_from(0).fill(&mut bytes)?;
