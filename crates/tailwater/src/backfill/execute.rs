@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use tailwater_durable::Storage;
 use tailwater_engine::{
-    Backfill, BackfillPlan, Engine, EngineHandle, FileReport, RouteBooks, stored_books,
+    Backfill, BackfillPlan, Engine, EngineHandle, FileReport, RouteBooks, SinkStatus, stored_books,
 };
 use tailwater_position_store::{Journal, PositionStore};
 
@@ -176,7 +176,7 @@ impl Watch {
             let status = self.handle.status();
             let routes = status.books.iter();
             let unacknowledged = routes.map(|route| route.in_flight_records).sum();
-            let answered = status.sinks.iter().map(|sink| sink.delivered_batches).sum();
+            let answered = status.sinks.iter().map(answers).sum();
             self.display
                 .show(&self.backfill.progress(), unacknowledged, now);
             if self.patience.is_over(answered, unacknowledged, now) {
@@ -184,6 +184,12 @@ impl Watch {
             }
         }
     }
+}
+
+/// Counts the answers that brought a sink on. A batch of which nothing is taken is halved down to its records, which may
+/// take longer than anybody is patient.
+fn answers(sink: &SinkStatus) -> u64 {
+    sink.delivered_batches.saturating_add(sink.splits)
 }
 
 /// How long it waits for an acknowledgement.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tailwater_testkit::fault_sink::Mode;
+use tailwater_testkit::fault_sink::{Answer, Commit, Mode};
 
 use crate::rig::{DEADLINE, Rig, pack};
 
@@ -107,4 +107,26 @@ fn a_sink_that_only_answers_slowly_is_not_given_up() {
     let arguments = [&rig.glob("a.log"), "--give-up-after", "5s"];
     rig.run(&arguments).assert_complete();
     rig.verdict(&[writer.written()]).assert_exact_by_timestamp();
+}
+
+#[test]
+fn a_sink_that_refuses_line_after_line_is_not_given_up() {
+    let rig = Rig::new();
+    let mut writer = rig.writer("a.log", 1);
+    writer.write_lines(12).unwrap();
+    // Some 20 requests, each answered a byte at a time.
+    rig.sink.set_fallback(Mode {
+        commit: Commit::Nothing,
+        answer: Answer::Drip {
+            code: 400,
+            interval: Duration::from_millis(1),
+        },
+    });
+    let arguments = [&rig.glob("a.log"), "--give-up-after", "2s"];
+    let report = rig.run(&arguments).assert_incomplete();
+    assert_eq!(report["ended"], "finished", "{report}");
+    assert_eq!(report["sinks"][0]["undelivered"], 0, "{report}");
+    let rejected = report["sinks"][0]["rejected"].as_object().unwrap();
+    let rejected = rejected.values().filter_map(serde_json::Value::as_u64);
+    assert_eq!(rejected.sum::<u64>(), 12, "{report}");
 }
