@@ -58,7 +58,7 @@ struct Zstd {
 /// How many bytes their libraries make before they say that an input is damaged depends on the room that they are
 /// given. What was delivered is found again by their number: so they decode to blocks, whatever room there is.
 struct Blocked {
-    library: Library,
+    codec: Codec,
     block: Box<[u8]>,
     /// What of the block is made and not handed out.
     held: Range<usize>,
@@ -68,7 +68,7 @@ struct Blocked {
     made: u64,
 }
 
-enum Library {
+enum Codec {
     Bzip2(bzip2::Decompress),
     Xz(liblzma::stream::Stream),
 }
@@ -115,9 +115,9 @@ impl Decoder {
             Some(Member::Zstd(member)) => {
                 u64::try_from(member.context.sizeof()).unwrap_or(u64::MAX)
             }
-            Some(Member::Blocked(member)) => match member.library {
-                Library::Bzip2(_) => BZIP2_BYTES,
-                Library::Xz(_) => MAX_XZ_BYTES,
+            Some(Member::Blocked(member)) => match member.codec {
+                Codec::Bzip2(_) => BZIP2_BYTES,
+                Codec::Xz(_) => MAX_XZ_BYTES,
             },
         }
     }
@@ -172,10 +172,10 @@ impl Member {
             Compression::Gzip => Self::Deflate(flate2::Decompress::new_gzip(WINDOW_BITS)),
             Compression::Zlib => Self::Deflate(flate2::Decompress::new(true)),
             Compression::Bzip2 => {
-                Self::Blocked(Blocked::new(Library::Bzip2(bzip2::Decompress::new(false))))
+                Self::Blocked(Blocked::new(Codec::Bzip2(bzip2::Decompress::new(false))))
             }
             Compression::Zstd => Self::Zstd(Zstd::new()),
-            Compression::Xz => Self::Blocked(Blocked::new(Library::Xz(
+            Compression::Xz => Self::Blocked(Blocked::new(Codec::Xz(
                 liblzma::stream::Stream::new_stream_decoder(MAX_XZ_BYTES, 0)
                     .expect("without flags it can only lack memory, of which it takes little yet"),
             ))),
@@ -267,9 +267,9 @@ impl Zstd {
 }
 
 impl Blocked {
-    fn new(library: Library) -> Self {
+    fn new(codec: Codec) -> Self {
         Self {
-            library,
+            codec,
             block: vec![0; BLOCK_BYTES].into_boxed_slice(),
             held: 0..0,
             then: Ok(false),
@@ -303,16 +303,16 @@ impl Blocked {
             self.held = 0..0;
         }
         let room = self.block.get_mut(self.held.end..).unwrap_or_default();
-        let (taken, made) = self.library.totals();
-        self.then = self.library.decode(input, room);
-        let (taken_now, made_now) = self.library.totals();
+        let (taken, made) = self.codec.totals();
+        self.then = self.codec.decode(input, room);
+        let (taken_now, made_now) = self.codec.totals();
         self.taken = self.taken.saturating_add(taken_now.saturating_sub(taken));
         let made = usize::try_from(made_now.saturating_sub(made)).unwrap_or(usize::MAX);
         self.held.end = self.held.end.saturating_add(made).min(self.block.len());
     }
 }
 
-impl Library {
+impl Codec {
     /// Returns whether the stream has ended.
     fn decode(&mut self, input: &[u8], output: &mut [u8]) -> Result<bool, Damage> {
         use liblzma::stream::{Action, Error, Status};
