@@ -97,16 +97,6 @@ impl Loaded {
     pub fn is_server_disabled(&self) -> bool {
         self.config.server.disable.unwrap_or(false)
     }
-
-    /// Returns whether `/reload` and SIGHUP load the configuration anew: `server.enable_runtime_reload`.
-    pub fn is_reload_enabled(&self) -> bool {
-        self.config.server.enable_runtime_reload.unwrap_or(false)
-    }
-
-    /// Returns whether `/ready` waits for a target: `server.health_check_target`.
-    pub fn is_target_checked(&self) -> bool {
-        self.config.server.health_check_target.unwrap_or(true)
-    }
 }
 
 /// Returns whether a tree is a configuration of Promtail, by its top-level keys.

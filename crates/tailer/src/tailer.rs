@@ -363,11 +363,6 @@ impl<R> Tailer<R> {
         self.files.values().map(Box::as_ref)
     }
 
-    /// Returns every file, to change its cursors.
-    pub fn files_mut(&mut self) -> impl Iterator<Item = &mut TailedFile<R>> {
-        self.files.values_mut().map(Box::as_mut)
-    }
-
     /// Returns how many files are in turn.
     pub fn ready_len(&self) -> usize {
         self.ready.len()
